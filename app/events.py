@@ -1,0 +1,189 @@
+"""Everything the engine has to say, as frozen dataclasses with a JSON form.
+
+Every event carries ``media_time``, the second of the session it is about, and ``emitted_at``, the
+second of wall time since the engine started at which it came out. Their difference is latency, and
+it is the only thing that differs between two runs of the same recording on the virtual clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Base of all events; ``emitted_at`` is filled in when the event leaves the engine."""
+
+    kind: ClassVar[str] = "event"
+    media_time: float
+    emitted_at: float = 0.0
+
+    def to_json(self) -> str:
+        """One line of JSON, floats rounded to a microsecond or a millionth."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return json.dumps({"event": self.kind, **_plain(fields)}, ensure_ascii=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionStarted(Event):
+    """The source is open and the models are loaded.
+
+    ``weights`` maps each model to where it came from; ``duration`` is None for live input.
+    """
+
+    kind: ClassVar[str] = "session_started"
+    source: str
+    duration: float | None
+    has_audio: bool
+    has_video: bool
+    device: str
+    weights: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeechStarted(Event):
+    """Somebody began to speak at ``media_time``; ``channel`` is None on a shared line."""
+
+    kind: ClassVar[str] = "speech_started"
+    channel: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeechEnded(Event):
+    """An utterance was cut; ``reason`` is an endpoint reason code."""
+
+    kind: ClassVar[str] = "speech_ended"
+    channel: int | None
+    start: float
+    end: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UtteranceDropped(Event):
+    """Speech-like sound that became no utterance; ``reason`` is a drop reason code."""
+
+    kind: ClassVar[str] = "utterance_dropped"
+    start: float
+    end: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageFinished(Event):
+    """A stage of the recogniser is done with utterance ``index``; timing is ``emitted_at``."""
+
+    kind: ClassVar[str] = "stage_finished"
+    index: int
+    stage: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceSeen:
+    """A face in one analysed frame.
+
+    ``box`` is (left, top, width, height) as fractions of the frame; ``expression`` holds the
+    per-frame probabilities in MELD order.
+    """
+
+    track: int
+    box: tuple[float, float, float, float]
+    confidence: float
+    expression: tuple[float, ...]
+    speaker: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FacesSeen(Event):
+    """The faces of one analysed frame."""
+
+    kind: ClassVar[str] = "faces_seen"
+    faces: tuple[FaceSeen, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeakerFound(Event):
+    """A new person was heard."""
+
+    kind: ClassVar[str] = "speaker_found"
+    speaker: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What SDT makes of one utterance.
+
+    Probabilities are in MELD order; ``gates`` and ``contributions`` are shares of text, audio and
+    visual, each summing to 1: the mean of the multimodal gate over the hidden dimensions, and the
+    norms of the gated representations. A student is None where its modality is missing.
+    """
+
+    fused: tuple[float, ...]
+    text: tuple[float, ...] | None
+    audio: tuple[float, ...] | None
+    visual: tuple[float, ...] | None
+    gates: tuple[float, float, float]
+    contributions: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UtteranceLabelled(Event):
+    """An utterance with its words, speaker and emotion; ``media_time`` is the end of its speech."""
+
+    kind: ClassVar[str] = "utterance_labelled"
+    index: int
+    start: float
+    end: float
+    speaker: int
+    text: str
+    reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UtteranceRevised(Event):
+    """A later utterance changed how an earlier one reads."""
+
+    kind: ClassVar[str] = "utterance_revised"
+    index: int
+    reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BacklogChanged(Event):
+    """Seconds of speech that wait for the recogniser (never reported on the virtual clock)."""
+
+    kind: ClassVar[str] = "backlog_changed"
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProblemOccurred(Event):
+    """Something a person should know; the session goes on. ``message`` is one sentence."""
+
+    kind: ClassVar[str] = "problem_occurred"
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionEnded(Event):
+    """Nothing more will come. ``reason`` is ``end_of_media`` or ``stopped``."""
+
+    kind: ClassVar[str] = "session_ended"
+    reason: str
+    utterances: int
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 6)
+    return value

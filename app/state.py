@@ -1,0 +1,167 @@
+"""The session as it stands: events folded into one immutable snapshot that views may keep."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+
+from app.events import (
+    BacklogChanged,
+    Event,
+    FaceSeen,
+    FacesSeen,
+    ProblemOccurred,
+    Reading,
+    SessionEnded,
+    SessionStarted,
+    SpeakerFound,
+    SpeechEnded,
+    SpeechStarted,
+    StageFinished,
+    UtteranceDropped,
+    UtteranceLabelled,
+    UtteranceRevised,
+)
+from live_features.emotions import EMOTIONS
+
+_LATENCY_WINDOW = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledUtterance:
+    """An utterance as shown: times in seconds, ``first`` its reading when it was newest."""
+
+    index: int
+    start: float
+    end: float
+    speaker: int
+    text: str
+    reading: Reading
+    first: Reading
+
+    @property
+    def emotion(self) -> str:
+        return emotion_of(self.reading)
+
+    @property
+    def confidence(self) -> float:
+        return max(self.reading.fused)
+
+    @property
+    def was(self) -> str | None:
+        """The first label, where context has changed it since."""
+        before = emotion_of(self.first)
+        return before if before != self.emotion else None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a view draws.
+
+    ``phase`` is ``loading``, ``running``, ``ended`` or ``failed``; ``message`` the sentence that
+    goes with it. ``speaking_since`` is the start of the open utterance. ``latency`` maps a stage to
+    its (p50, p95) in seconds after the end of speech. ``version`` grows with every change.
+    """
+
+    version: int = 0
+    phase: str = "loading"
+    message: str = ""
+    source: str = ""
+    device: str = ""
+    position: float = 0.0
+    duration: float | None = None
+    has_video: bool = False
+    utterances: tuple[LabelledUtterance, ...] = ()
+    speakers: tuple[str, ...] = ()
+    speaking_since: float | None = None
+    faces: tuple[FaceSeen, ...] = ()
+    faces_at: float = 0.0
+    backlog: float = 0.0
+    dropped: tuple[tuple[str, int], ...] = ()
+    latency: tuple[tuple[str, tuple[float, float]], ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class SessionState:
+    """A sink for events; :meth:`snapshot` may be called from any thread at any rate."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._now = Snapshot()
+        self._open: dict[int | None, float] = {}
+        self._dropped: Counter[str] = Counter()
+        self._ended_at: dict[int, float] = {}
+        self._latency: dict[str, deque[float]] = {}
+
+    def snapshot(self) -> Snapshot:
+        return self._now
+
+    def show(self, **changes: object) -> None:
+        """Set fields of the snapshot that no event carries (phase, message, position)."""
+        with self._lock:
+            self._set(**changes)
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._apply(event)
+
+    def _set(self, **changes: object) -> None:
+        self._now = replace(self._now, version=self._now.version + 1, **changes)  # type: ignore[arg-type]
+
+    def _apply(self, event: Event) -> None:  # noqa: PLR0912
+        now = self._now
+        match event:
+            case SessionStarted():
+                self._set(
+                    phase="running",
+                    message="",
+                    source=event.source,
+                    device=event.device,
+                    duration=event.duration,
+                    has_video=event.has_video,
+                )
+            case SpeechStarted():
+                self._open[event.channel] = event.media_time
+                self._set(speaking_since=min(self._open.values()))
+            case SpeechEnded():
+                self._open.pop(event.channel, None)
+                self._set(speaking_since=min(self._open.values(), default=None))
+            case UtteranceDropped():
+                self._dropped[event.reason] += 1
+                self._set(dropped=tuple(sorted(self._dropped.items())))
+            case StageFinished():
+                pass
+            case FacesSeen():
+                self._set(faces=event.faces, faces_at=event.media_time)
+            case SpeakerFound():
+                self._set(speakers=(*now.speakers, event.name))
+            case UtteranceLabelled():
+                utterance = LabelledUtterance(
+                    index=event.index,
+                    start=event.start,
+                    end=event.end,
+                    speaker=event.speaker,
+                    text=event.text,
+                    reading=event.reading,
+                    first=event.reading,
+                )
+                self._set(utterances=(*now.utterances, utterance))
+            case UtteranceRevised():
+                self._set(
+                    utterances=tuple(
+                        replace(u, reading=event.reading) if u.index == event.index else u
+                        for u in now.utterances
+                    )
+                )
+            case BacklogChanged():
+                self._set(backlog=event.seconds)
+            case ProblemOccurred():
+                self._set(problems=(*now.problems, event.message))
+            case SessionEnded():
+                self._set(phase="ended", speaking_since=None, backlog=0.0, faces=())
+
+
+def emotion_of(reading: Reading) -> str:
+    """The most likely class of the fused classifier."""
+    return EMOTIONS[max(range(len(EMOTIONS)), key=reading.fused.__getitem__)]
