@@ -36,7 +36,7 @@ class AudioBlock:
 
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
-    """One picture: ``image`` is uint8 RGB of shape (height, width, 3), upright, seen at ``time``."""
+    """One upright picture: ``image`` is uint8 RGB (height, width, 3), seen at ``time``."""
 
     image: NDArray[np.uint8]
     time: float
@@ -92,5 +92,5 @@ class Clock(Protocol):
         """Let every present and future wait return at once."""
 
     @property
-    def realtime(self) -> bool:
-        """Whether a listener in the room could follow; False means as fast as the machine can."""
+    def speed(self) -> float | None:
+        """Seconds of media a second of wall time; None means as fast as the machine can."""

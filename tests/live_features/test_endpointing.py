@@ -1,0 +1,111 @@
+"""Endpoints on a scripted detector: what is cut where, and why."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from live_features.endpointing import (
+    Endpointer,
+    EndpointEvent,
+    SpeechDropped,
+    SpeechSegment,
+    SpeechStart,
+)
+from live_features.media import SAMPLE_RATE
+from live_features.voice_activity import FRAME
+
+FRAME_SECONDS = FRAME / SAMPLE_RATE
+
+
+def script(*parts: tuple[float, float]) -> list[float]:
+    """(seconds, probability) parts as one probability a frame."""
+    return [p for seconds, p in parts for _ in range(round(seconds / FRAME_SECONDS))]
+
+
+def run(
+    probabilities: Sequence[float], block: int = 1600, tail: int = 0
+) -> tuple[list[EndpointEvent], NDArray[np.float32]]:
+    """Feed a signal that counts its own samples, ``block`` at a time."""
+    waiting = iter([*probabilities, 1.0])
+    signal = np.arange(len(probabilities) * FRAME + tail, dtype=np.float32)
+    endpointer = Endpointer(lambda frame: next(waiting))
+    events: list[EndpointEvent] = []
+    for start in range(0, len(signal), block):
+        events += endpointer.push(signal[start : start + block])
+    return [*events, *endpointer.flush()], signal
+
+
+def segments(events: Sequence[EndpointEvent]) -> list[SpeechSegment]:
+    return [event for event in events if isinstance(event, SpeechSegment)]
+
+
+def test_a_pause_ends_an_utterance_and_its_edges_are_kept() -> None:
+    events, signal = run(script((1.0, 0.1), (2.0, 0.9), (1.0, 0.1)))
+    start, segment = events
+    assert start == SpeechStart(pytest.approx(1.0, abs=FRAME_SECONDS))
+    assert isinstance(segment, SpeechSegment)
+    assert segment.reason == "pause"
+    assert segment.start == start.time
+    assert segment.end == pytest.approx(3.0, abs=FRAME_SECONDS)
+    assert segment.start - segment.offset == pytest.approx(0.3, abs=FRAME_SECONDS)
+    after = segment.offset + len(segment.samples) / SAMPLE_RATE - segment.end
+    assert after == pytest.approx(0.2, abs=FRAME_SECONDS)
+    first = round(segment.offset * SAMPLE_RATE)
+    np.testing.assert_array_equal(segment.samples, signal[first : first + len(segment.samples)])
+    assert segment.speech[0] == round(segment.start * SAMPLE_RATE)
+    assert len(segment.speech) == round((segment.end - segment.start) * SAMPLE_RATE)
+
+
+def test_hysteresis_a_weak_middle_neither_ends_nor_starts_speech() -> None:
+    (segment,) = segments(run(script((1.0, 0.9), (1.0, 0.4), (1.0, 0.9), (1.0, 0.1)))[0])
+    assert segment.end - segment.start == pytest.approx(3.0, abs=2 * FRAME_SECONDS)
+    assert run(script((3.0, 0.45)))[0] == []
+
+
+def test_a_short_pause_stays_inside_the_utterance() -> None:
+    probabilities = script((1.0, 0.9), (0.4, 0.1), (1.0, 0.9), (1.0, 0.1))
+    assert len(segments(run(probabilities)[0])) == 1
+
+
+def test_a_click_is_dropped_with_its_reason() -> None:
+    events, _ = run(script((1.0, 0.1), (0.1, 0.9), (1.0, 0.1)))
+    assert isinstance(events[-1], SpeechDropped)
+    assert events[-1].reason == "too_short"
+
+
+def test_the_end_of_the_stream_hands_out_the_open_utterance() -> None:
+    events, signal = run(script((0.5, 0.1), (1.0, 0.9)), tail=100)
+    (segment,) = segments(events)
+    assert segment.reason == "end_of_input"
+    assert segment.end == len(signal) / SAMPLE_RATE
+    assert segment.samples[-1] == signal[-1]
+
+
+def test_over_long_speech_is_cut_at_its_weakest_moment_and_nothing_is_lost() -> None:
+    events, _ = run(script((10.0, 0.9), (0.2, 0.4), (9.8, 0.9), (1.0, 0.1)))
+    first, second = segments(events)
+    assert first.reason == "max_length"
+    assert second.reason == "pause"
+    assert 10.0 <= first.end <= 10.3
+    assert second.start == first.end
+    assert [event.time for event in events if isinstance(event, SpeechStart)] == [
+        first.start,
+        second.start,
+    ]
+
+
+def test_neighbouring_utterances_share_no_speech() -> None:
+    events, _ = run(script((1.0, 0.9), (0.55, 0.1), (1.0, 0.9), (1.0, 0.1)))
+    first, second = segments(events)
+    assert second.offset >= first.end
+
+
+@pytest.mark.parametrize("block", [1, 511, 512, 513, 40_000])
+def test_the_size_of_blocks_does_not_matter(block: int) -> None:
+    probabilities = script((0.3, 0.1), (0.7, 0.9), (0.6, 0.1), (0.5, 0.8))[:60]
+    expected = [(s.start, s.end, s.reason) for s in segments(run(probabilities)[0])]
+    assert expected
+    got = segments(run(probabilities, block)[0])
+    assert [(s.start, s.end, s.reason) for s in got] == expected
