@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sdt_helpers import random_dialogue, small_config, telling_dialogues
+
+from sdt_model.errors import SDTError
+from sdt_model.evaluation import evaluate
+from sdt_model.model import SDT
+from sdt_model.training import (
+    EpochReport,
+    FitResult,
+    TrainingOptions,
+    augment,
+    fit,
+    inverse_frequencies,
+)
+
+OPTIONS = TrainingOptions(
+    epochs=4,
+    batch_size=6,
+    learning_rate=3e-3,
+    modality_dropout=0.2,
+    permute_speakers=True,
+    prefix_probability=0.3,
+)
+
+
+class PowerCutError(Exception):
+    """Stands for whatever ends a program."""
+
+
+def new_model(**changes: object) -> SDT:
+    torch.manual_seed(1)
+    return SDT(small_config(**changes))
+
+
+def train(model: SDT, options: TrainingOptions = OPTIONS, **settings: object) -> FitResult:
+    return fit(model, telling_dialogues(12), telling_dialogues(5, seed=1), options, **settings)  # type: ignore[arg-type]
+
+
+def assert_equal_weights(one: SDT, other: SDT) -> None:
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_a_small_corpus_is_learned() -> None:
+    model, corpus = new_model(dropout=0.1), telling_dialogues(12)
+    before = evaluate(model, corpus)
+    result = fit(model, corpus, corpus, replace(OPTIONS, epochs=16, learning_rate=1e-2))
+    after = evaluate(model, corpus)
+    assert before.fused.weighted_f1 < 0.7
+    assert after.fused.weighted_f1 == result.best.dev_weighted_f1 > 0.95
+    assert result.history[-1].task < 0.3 * result.history[0].task
+    assert result.history[-1].students < 0.5 * result.history[0].students
+    assert all(vector.abs().max() > 0 for vector in model.missing.values())
+
+
+def test_the_same_seed_gives_the_same_model_whatever_else_draws() -> None:
+    first, second, third = new_model(), new_model(), new_model()
+    one = train(first)
+    torch.manual_seed(12345)
+    two = train(second, on_epoch=lambda _: torch.manual_seed(0))
+    assert one == two
+    assert_equal_weights(first, second)
+    assert train(third, replace(OPTIONS, seed=7)) != one
+
+
+def test_training_leaves_the_callers_generator_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    model = new_model()
+    torch.manual_seed(3)
+    train(model, replace(OPTIONS, epochs=1))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_resumed_run_ends_like_one_that_never_stopped(tmp_path: Path) -> None:
+    whole, cut = new_model(), new_model()
+    expected = train(whole)
+    state = tmp_path / "runs" / "state.pt"
+
+    def stop(report: EpochReport) -> None:
+        if report.epoch == 2:
+            raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        train(cut, resume=state, on_epoch=stop)
+    resumed = new_model()
+    epochs: list[int] = []
+    assert train(resumed, resume=state, on_epoch=lambda r: epochs.append(r.epoch)) == expected
+    assert epochs == [3, 4]
+    assert_equal_weights(whole, resumed)
+
+    again = new_model()
+    assert train(again, resume=state) == expected
+    assert_equal_weights(whole, again)
+    assert [path.name for path in state.parent.iterdir()] == ["state.pt"]
+
+
+def test_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "state.pt"
+    train(new_model(), replace(OPTIONS, epochs=1), resume=state)
+    with pytest.raises(SDTError, match="another model, other options or other dialogues"):
+        train(new_model(), replace(OPTIONS, learning_rate=1e-3), resume=state)
+    with pytest.raises(SDTError, match="another model"):
+        train(new_model(layers=2), resume=state)
+    with pytest.raises(SDTError, match="other dialogues"):
+        fit(new_model(), telling_dialogues(3), telling_dialogues(2), OPTIONS, resume=state)
+    for rubbish in (b"", b"not a state", state.read_bytes()[:500]):
+        state.write_bytes(rubbish)
+        with pytest.raises(SDTError, match="not the state of a training run"):
+            train(new_model(), resume=state)
+
+
+def test_training_stops_when_dev_no_longer_improves() -> None:
+    model = new_model()
+    result = train(model, replace(OPTIONS, epochs=60, patience=2))
+    assert len(result.history) == result.best.epoch + 2 < 60
+    assert result.best.dev_weighted_f1 == max(r.dev_weighted_f1 for r in result.history)
+    assert evaluate(model, telling_dialogues(5, seed=1)).fused.weighted_f1 == pytest.approx(
+        result.best.dev_weighted_f1
+    )
+
+
+def test_fixed_gates_are_not_trained() -> None:
+    model = new_model(trainable_unimodal_gates=False)
+    train(model, replace(OPTIONS, epochs=1))
+    for gate in model.unimodal_gates.values():
+        assert torch.equal(gate.linear.weight, torch.eye(16))
+
+
+def test_lost_modalities_never_leave_an_utterance_with_nothing() -> None:
+    rng = np.random.default_rng(0)
+    options = TrainingOptions(modality_dropout=0.5)
+    dialogues = [random_dialogue(30, seed=s, missing=0.3) for s in range(40)]
+    for dialogue in dialogues:
+        present = augment(dialogue, 3, options, rng).present
+        assert not (present & ~dialogue.present).any()
+        assert (present.any(1) == dialogue.present.any(1)).all()
+    whole = [augment(random_dialogue(30), 3, options, rng).present.any(0) for _ in range(40)]
+    assert {int(kept.sum()) for kept in whole} == {1, 2, 3}
+
+
+def test_permuted_speakers_stay_the_same_people() -> None:
+    rng = np.random.default_rng(0)
+    dialogue = random_dialogue(20)
+    seen = set()
+    for _ in range(30):
+        speakers = augment(dialogue, 9, TrainingOptions(permute_speakers=True), rng).speakers
+        assert speakers.max() < 9
+        pairs = set(zip(dialogue.speakers.tolist(), speakers.tolist(), strict=True))
+        assert len(pairs) == len({old for old, _ in pairs}) == len({new for _, new in pairs})
+        seen.add(tuple(speakers))
+    assert len(seen) > 10
+
+
+def test_class_weights_are_inverse_frequencies() -> None:
+    dialogue = replace(random_dialogue(4), labels=np.array([0, 0, 0, 1]))
+    assert inverse_frequencies([dialogue], 3) == pytest.approx((4 / 3, 4.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"modality_dropout": 1.5},
+        {"prefix_probability": -1},
+        {"patience": 0},
+        {"learning_rate": 0},
+    ],
+)
+def test_impossible_options_are_named(changes: dict[str, float]) -> None:
+    with pytest.raises(SDTError, match=next(iter(changes))):
+        replace(OPTIONS, **changes)
+
+
+def test_unusable_data_is_named() -> None:
+    corpus = telling_dialogues(2)
+    with pytest.raises(SDTError, match="no development dialogues"):
+        fit(new_model(), corpus, [], OPTIONS)
+    with pytest.raises(SDTError, match="training dialogue 'd' has no labels"):
+        fit(new_model(), [replace(random_dialogue(3), labels=None)], corpus, OPTIONS)
+    with pytest.raises(SDTError, match="2 class weights for 3 classes"):
+        fit(new_model(), corpus, corpus, replace(OPTIONS, class_weights=(1.0, 2.0)))
+    huge = [replace(d, text=d.text * np.float32(1e30)) for d in corpus]
+    with pytest.raises(SDTError, match="loss is no longer finite in epoch 1"):
+        fit(new_model(), huge, corpus, replace(OPTIONS, learning_rate=10.0))
