@@ -32,6 +32,7 @@ class SessionStarted(Event):
     """The source is open and the models are loaded.
 
     ``weights`` maps each model to where it came from; ``duration`` is None for live input.
+    ``speed`` is media seconds per second of wall time, None on the virtual clock.
     """
 
     kind: ClassVar[str] = "session_started"
@@ -41,6 +42,7 @@ class SessionStarted(Event):
     has_video: bool
     device: str
     weights: dict[str, str]
+    speed: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,8 +128,8 @@ class Reading:
     text: tuple[float, ...] | None
     audio: tuple[float, ...] | None
     visual: tuple[float, ...] | None
-    gates: tuple[float, float, float]
-    contributions: tuple[float, float, float]
+    gates: tuple[float, ...]
+    contributions: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +172,7 @@ class ProblemOccurred(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionEnded(Event):
-    """Nothing more will come. ``reason`` is ``end_of_media`` or ``stopped``."""
+    """Nothing more will come. ``reason`` is ``end_of_media``, ``stopped`` or ``medium_failed``."""
 
     kind: ClassVar[str] = "session_ended"
     reason: str

@@ -6,6 +6,8 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from app.events import (
     BacklogChanged,
     Event,
@@ -91,7 +93,7 @@ class SessionState:
         self._now = Snapshot()
         self._open: dict[int | None, float] = {}
         self._dropped: Counter[str] = Counter()
-        self._ended_at: dict[int, float] = {}
+        self._speed: float | None = None
         self._latency: dict[str, deque[float]] = {}
 
     def snapshot(self) -> Snapshot:
@@ -109,10 +111,21 @@ class SessionState:
     def _set(self, **changes: object) -> None:
         self._now = replace(self._now, version=self._now.version + 1, **changes)  # type: ignore[arg-type]
 
+    def _time(self, stage: str, seconds: float) -> None:
+        taken = self._latency.setdefault(stage, deque(maxlen=_LATENCY_WINDOW))
+        taken.append(seconds)
+        self._set(
+            latency=tuple(
+                (name, (float(np.quantile(times, 0.5)), float(np.quantile(times, 0.95))))
+                for name, times in self._latency.items()
+            )
+        )
+
     def _apply(self, event: Event) -> None:  # noqa: PLR0912
         now = self._now
         match event:
             case SessionStarted():
+                self._speed = event.speed
                 self._set(
                     phase="running",
                     message="",
@@ -131,7 +144,8 @@ class SessionState:
                 self._dropped[event.reason] += 1
                 self._set(dropped=tuple(sorted(self._dropped.items())))
             case StageFinished():
-                pass
+                if self._speed == 1.0:
+                    self._time(event.stage, event.emitted_at - event.media_time)
             case FacesSeen():
                 self._set(faces=event.faces, faces_at=event.media_time)
             case SpeakerFound():

@@ -1,0 +1,8 @@
+"""Where the files that ship with the program lie."""
+
+from pathlib import Path
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+DEMO_MEDIA = ASSETS / "demo" / "demo.mp4"
+DEFAULT_CHECKPOINT = ASSETS / "sdt"
+EXPRESSION_NETWORK = ASSETS / "expression"
