@@ -27,7 +27,6 @@ from live_features.errors import UserFacingError
 from live_features.media import Clock, MediaInfo
 from live_features.sources.recording import RecordingSource
 from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
-from sdt_model.errors import SDTError
 
 FAILED = 2
 
@@ -51,9 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
-    except (UserFacingError, SDTError) as error:
-        sentence = str(error)
-        print(f"sdt-live: {sentence[:1].upper()}{sentence[1:]}", file=sys.stderr)
+    except UserFacingError as error:
+        print(f"sdt-live: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 130
@@ -145,7 +143,7 @@ def read(
     ends early, with everything heard so far labelled and exported.
 
     Raises:
-        UserFacingError, SDTError: the medium, the models or the export folder are at fault.
+        UserFacingError: the medium, the models or the export folder are at fault.
     """
     with ExitStack() as open_things:
         clock = run.clock()

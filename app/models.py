@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from live_features.faces import FaceAnalyser, FaceDetector
 
 from app.assets import DEFAULT_CHECKPOINT, EXPRESSION_NETWORK
 from live_features import weights
 from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
 from live_features.errors import UserFacingError
 from live_features.expression import EMBEDDING_SIZE, ExpressionEncoder
+from live_features.faces import FaceAnalyser, FaceDetector
 from live_features.speakers import VoiceEncoder
 from live_features.text import TextEncoder
 from live_features.transcription import Transcriber
 from live_features.voice_activity import VoiceActivityDetector
 from sdt_model.checkpoints import Checkpoint, load_checkpoint
+from sdt_model.errors import SDTError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -59,11 +61,14 @@ def load_models(options: ModelOptions, report: Callable[[str], None]) -> Models:
 
     Raises:
         UserFacingError: weights are missing, damaged or do not fit, or the device is not there.
-        SDTError: the same of the SDT checkpoint.
     """
     device = resolve_device(options.device)
     report("Loading the models")
-    checkpoint = load_checkpoint(options.checkpoint)
+    # Several stages compute side by side; each with a team of threads of its own would keep the
+    # others off the processor.
+    torch.set_num_threads(1)
+    with _told_to_people():
+        checkpoint = load_checkpoint(options.checkpoint)
     silero = weights.packaged(weights.SILERO)
     whisper_weights = weights.whisper(options.whisper, offline=options.offline)
     text_weights = weights.text_encoder(options.text_encoder, offline=options.offline)
@@ -91,13 +96,16 @@ def load_models(options: ModelOptions, report: Callable[[str], None]) -> Models:
                 "text": text_weights.origin,
                 "speakers": voice_weights.origin,
                 "faces": face_weights.origin,
-                "expression": "shipped" if EXPRESSION_NETWORK.is_dir() else "missing",
-                "emotion": f"folder {options.checkpoint.name}",
+                "expression": "shipped",
+                "emotion": "shipped"
+                if options.checkpoint == DEFAULT_CHECKPOINT
+                else f"folder {options.checkpoint}",
             },
         )
-    checkpoint.config.require_sizes(
-        text=models.encode_text.dim, audio=ACOUSTIC_SIZE, visual=EMBEDDING_SIZE
-    )
+    with _told_to_people():
+        checkpoint.config.require_sizes(
+            text=models.encode_text.dim, audio=ACOUSTIC_SIZE, visual=EMBEDDING_SIZE
+        )
     return models
 
 
@@ -120,6 +128,16 @@ def resolve_device(name: str) -> str:
             f"There is no device '{name}' on this machine: choose auto or one of {there}."
         )
     return name
+
+
+@contextmanager
+def _told_to_people() -> Iterator[None]:
+    """What is wrong with a checkpoint is, here, wrong with what a person gave us."""
+    try:
+        yield
+    except SDTError as error:
+        sentence = str(error)
+        raise UserFacingError(f"{sentence[:1].upper()}{sentence[1:]}.") from error
 
 
 def _whisper_device(device: str) -> str:

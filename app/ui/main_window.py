@@ -1,0 +1,287 @@
+"""The window: picture and newest reading at left, the course of the conversation at right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QGuiApplication, QKeySequence
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QProgressBar,
+    QSplitter,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.preview import LatestFrame
+from app.state import SessionState, Snapshot
+from app.ui.bridge import Bridge
+from app.ui.theme import DARK, LIGHT, Theme, palette, scaled_font, style_sheet
+from app.ui.views.emotions import EmotionLegend, EmotionsView
+from app.ui.views.gates import GatesView
+from app.ui.views.lanes import LanesView
+from app.ui.views.status import StatusView
+from app.ui.views.timeline import Follower
+from app.ui.views.transcript import TranscriptView
+from app.ui.views.video import CaptionView, VideoView
+from live_features.media import VideoFrame
+
+_SMALLEST_TYPE = 10.0  # points
+_MESSAGE_WIDTH = 640
+
+
+class MainWindow(QMainWindow):
+    """Shows a session while it happens and stays open afterwards.
+
+    Everything comes by polling ``state`` and ``preview``; the window never waits for the engine.
+    ``on_close`` is called once, when the window closes.
+    """
+
+    def __init__(
+        self, state: SessionState, preview: LatestFrame, *, on_close: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._on_close: Callable[[], None] | None = on_close
+        font = self.font()
+        font.setPointSizeF(max(_SMALLEST_TYPE, font.pointSizeF()))
+        self.setFont(font)
+        self.resize(1280, 800)
+
+        self.theme = _system_theme()
+        self.video = VideoView(self.theme)
+        self.caption = CaptionView(self.theme)
+        self.emotions = EmotionsView(self.theme)
+        self.lanes = LanesView(self.theme)
+        self.gates = GatesView(self.theme)
+        self.transcript = TranscriptView(self.theme)
+        self.status = StatusView()
+        self.follower = Follower((self.lanes, self.gates), self)
+        self.bridge = Bridge(state, preview, self)
+
+        self._make_actions()
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self._message_page())
+        self.pages.addWidget(self._session_page())
+        self.setCentralWidget(self.pages)
+        self.setStatusBar(self.status)
+
+        self.follower.toggled.connect(self.follow_action.setChecked)
+        self.follow_action.toggled.connect(self._follow)
+        self.contribution_action.toggled.connect(self.gates.show_contributions)
+        self.contribution_action.toggled.connect(self._name_gates)
+        self.transcript.followed.connect(lambda following: self._newest.setVisible(not following))
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._follow_system_theme)
+
+        self._use_theme(self.theme)
+        self._name_gates(False)
+        self.bridge.session_changed.connect(self._show_snapshot)
+        self.bridge.frame_changed.connect(self._show_frame)
+        self.bridge.start()
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        self.bridge.stop()
+        if self._on_close is not None:
+            on_close, self._on_close = self._on_close, None
+            on_close()
+        event.accept()
+
+    def _show_snapshot(self, snapshot: Snapshot) -> None:
+        for view in (self.video, self.caption, self.emotions, self.lanes, self.gates):
+            view.show_snapshot(snapshot)
+        self.transcript.show_snapshot(snapshot)
+        self.status.show_snapshot(snapshot)
+        self.follower.show_position(snapshot.position)
+        self._show_phase(snapshot)
+
+    def _show_phase(self, snapshot: Snapshot) -> None:
+        failed = snapshot.phase == "failed"
+        nothing_yet = snapshot.phase == "loading" or (failed and not snapshot.utterances)
+        if not nothing_yet and self.pages.currentIndex() == 0:
+            share = 38 if snapshot.has_video else 28
+            for column, part in enumerate((share, 100 - share)):
+                self._columns.setStretchFactor(column, part)
+            self._columns.setSizes([100 * share, 100 * (100 - share)])
+        self.pages.setCurrentIndex(0 if nothing_yet else 1)
+        self._headline.setText("That did not work" if failed else "Getting ready")
+        default = "The models are being loaded." if snapshot.phase == "loading" else ""
+        self.message.setText(snapshot.message or default)
+        self.message.setMinimumHeight(max(0, self.message.heightForWidth(_MESSAGE_WIDTH)))
+        self._busy.setVisible(not failed)
+        self.banner.setVisible(bool(snapshot.message) and not nothing_yet)
+        self.banner.setText(snapshot.message)
+
+    def _show_frame(self, frame: VideoFrame | None) -> None:
+        if frame is not None:
+            self.video.show_frame(frame)
+
+    def _follow(self, following: bool) -> None:
+        self.follower.set_following(following)
+        if following:
+            self.transcript.follow()
+
+    def _name_gates(self, contributions: bool) -> None:
+        self._gates_title.setText("Contribution share" if contributions else "Gate weights")
+
+    def _use_theme(self, theme: Theme) -> None:
+        self.theme = theme
+        self.setPalette(palette(theme))
+        self.setStyleSheet(style_sheet(theme))
+        for view in (self.video, self.caption, self.emotions, self.lanes, self.gates, self._legend):
+            view.set_theme(theme)
+        self.transcript.set_theme(theme)
+
+    def _follow_system_theme(self) -> None:
+        if self.system_action.isChecked():
+            self._use_theme(_system_theme())
+
+    def _swap_theme(self) -> None:
+        (self.light_action if self.theme is DARK else self.dark_action).trigger()
+
+    def _make_actions(self) -> None:
+        session = self.menuBar().addMenu("&Session")
+        quit_action = session.addAction("&Quit", self.close)
+        quit_action.setShortcut(QKeySequence("Ctrl+Q"))
+
+        view = self.menuBar().addMenu("&View")
+        self.follow_action = self._toggle("&Follow", "F", "Keep the last minute in sight")
+        self.follow_action.setChecked(True)
+        self.contribution_action = self._toggle(
+            "&Contribution share",
+            "G",
+            "Show how much each modality contributes instead of its mean gate weight",
+        )
+        view.addActions([self.follow_action, self.contribution_action])
+        view.addSeparator()
+        choices = QActionGroup(self)
+        self.system_action, self.light_action, self.dark_action = (
+            choices.addAction(name) for name in ("Colours of the &system", "&Light", "&Dark")
+        )
+        self.system_action.setCheckable(True)
+        self.light_action.setCheckable(True)
+        self.dark_action.setCheckable(True)
+        self.system_action.setChecked(True)
+        self.system_action.triggered.connect(self._follow_system_theme)
+        self.light_action.triggered.connect(lambda: self._use_theme(LIGHT))
+        self.dark_action.triggered.connect(lambda: self._use_theme(DARK))
+        view.addActions(choices.actions())
+        swap = view.addAction("S&wap light and dark", self._swap_theme)
+        swap.setShortcut(QKeySequence("D"))
+
+    def _toggle(self, text: str, key: str, tip: str) -> QAction:
+        action = QAction(text, self)
+        action.setCheckable(True)
+        action.setShortcut(QKeySequence(key))
+        action.setToolTip(f"{tip} ({key})")
+        return action
+
+    def _message_page(self) -> QWidget:
+        page = QWidget()
+        self._legend = EmotionLegend(self.theme)
+        self._headline = QLabel()
+        self._headline.setFont(scaled_font(self.font(), 1.8, bold=True))
+        self.message = QLabel()
+        self.message.setObjectName("muted")
+        self.message.setFont(scaled_font(self.font(), 1.15))
+        self.message.setWordWrap(True)
+        self.message.setFixedWidth(_MESSAGE_WIDTH)
+        self.message.setAccessibleName("What the program is doing")
+        self._busy = QProgressBar()
+        self._busy.setRange(0, 0)
+        self._busy.setTextVisible(False)
+        self._busy.setFixedSize(260, 6)
+        column = QVBoxLayout(page)
+        column.setSpacing(14)
+        column.addStretch(2)
+        centre = Qt.AlignmentFlag.AlignHCenter
+        self._headline.setAlignment(centre)
+        self.message.setAlignment(centre)
+        for widget in (self._legend, self._headline, self.message, self._busy):
+            column.addWidget(widget, alignment=centre)
+        column.addStretch(3)
+        return page
+
+    def _session_page(self) -> QWidget:
+        page = QWidget()
+        self.banner = QLabel()
+        self.banner.setObjectName("banner")
+        self.banner.setWordWrap(True)
+
+        left = QWidget()
+        picture = QVBoxLayout(left)
+        picture.setContentsMargins(0, 0, 0, 0)
+        picture.setSpacing(10)
+        picture.addWidget(_card(self.video, self.caption))
+        picture.addWidget(_card(_heading(QLabel("Newest reading")), self.emotions), 1)
+
+        self._gates_title = QLabel()
+        follow = _button(self.follow_action)
+        swap = _button(self.contribution_action)
+        self._newest = QToolButton()
+        self._newest.setText("Newest")
+        self._newest.setToolTip("Scroll to the newest utterance and stay there")
+        self._newest.clicked.connect(self.transcript.follow)
+        self._newest.hide()
+
+        right = QSplitter(Qt.Orientation.Vertical)
+        right.setHandleWidth(10)
+        right.setChildrenCollapsible(False)
+        right.addWidget(_card(_heading(QLabel("Emotions over time"), follow), self.lanes))
+        right.addWidget(_card(_heading(self._gates_title, swap), self.gates))
+        right.addWidget(_card(_heading(QLabel("Transcript"), self._newest), self.transcript))
+        right.setSizes([300, 190, 330])
+        for position, stretch in enumerate((3, 2, 4)):
+            right.setStretchFactor(position, stretch)
+
+        self._columns = QSplitter(Qt.Orientation.Horizontal)
+        self._columns.setHandleWidth(10)
+        self._columns.setChildrenCollapsible(False)
+        self._columns.addWidget(left)
+        self._columns.addWidget(right)
+
+        rows = QVBoxLayout(page)
+        rows.setContentsMargins(10, 4, 10, 6)
+        rows.addWidget(self.banner)
+        rows.addWidget(self._columns, 1)
+        return page
+
+
+def _system_theme() -> Theme:
+    dark = QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
+    return DARK if dark else LIGHT
+
+
+def _card(*parts: QWidget) -> QFrame:
+    card = QFrame()
+    card.setObjectName("card")
+    column = QVBoxLayout(card)
+    column.setContentsMargins(10, 8, 10, 10)
+    column.setSpacing(6)
+    for part in parts:
+        column.addWidget(part)
+    return card
+
+
+def _heading(title: QLabel, *controls: QWidget) -> QWidget:
+    row = QWidget()
+    line = QHBoxLayout(row)
+    line.setContentsMargins(2, 0, 0, 0)
+    title.setObjectName("title")
+    line.addWidget(title)
+    line.addStretch(1)
+    for control in controls:
+        line.addWidget(control)
+    return row
+
+
+def _button(action: QAction) -> QToolButton:
+    button = QToolButton()
+    button.setDefaultAction(action)
+    button.setText(action.text().replace("&", ""))
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+    return button

@@ -1,0 +1,274 @@
+"""A lane for every speaker: what was felt, how surely, and where it changed."""
+
+from __future__ import annotations
+
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen, QPolygonF
+
+from app.state import LabelledUtterance, Snapshot
+from app.ui.theme import DARK, Theme, blend, draw_face, ink_on, scaled_font
+from app.ui.views.painting import draw_chip, numbers_html, percent, speaker_name
+from app.ui.views.timeline import GUTTER, TimeBar, TimePlot
+from live_features.emotions import EMOTIONS
+
+_HEAD, _FOOT = 19.0, 9.0  # pixels above and below a bar, for what it was and for shifts
+_TICK = 7.0
+
+
+class EmotionBar(TimeBar):
+    """The seven probabilities of an utterance, the winner at the bottom so heights compare.
+
+    Above it stands what the utterance read as before, if that has changed; the tick under its
+    left edge says that its speaker feels differently than in the utterance before.
+    """
+
+    def __init__(self, view: pg.ViewBox, theme: Theme) -> None:
+        super().__init__(view, theme)
+        self.utterance: LabelledUtterance | None = None
+        self._name = ""
+        self.shifted_from: str | None = None
+
+    def show_utterance(
+        self, utterance: LabelledUtterance, name: str, shifted_from: str | None
+    ) -> None:
+        self.utterance = utterance
+        self._name = name
+        self.shifted_from = shifted_from
+        self.place(utterance.start, utterance.end, -1.0 - utterance.speaker)
+        self.redraw()
+
+    def numbers(self) -> str:
+        if self.utterance is None:
+            return ""
+        shift = (
+            f"<p>shift: {self.shifted_from} in the utterance before</p>"
+            if self.shifted_from
+            else ""
+        )
+        return numbers_html(self.utterance, self._name, self.theme) + shift
+
+    def draw(self, painter: QPainter, box: QRectF, start: float) -> None:
+        if self.utterance is None:
+            return
+        bar = lane_bar(box)
+        winner = EMOTIONS.index(self.utterance.emotion)
+        fused = self.utterance.reading.fused
+        order = (winner, *(i for i in range(len(EMOTIONS)) if i != winner))
+        panel = QColor(self.theme.panel)
+        below = bar.bottom()
+        crown = bar
+        total = 0.0
+        for position in order:
+            total += fused[position]
+            top = bar.bottom() - round(min(total, 1.0) * bar.height())
+            part = QRectF(bar.left(), top, bar.width(), below - top)
+            colour = QColor(self.theme.emotions[position])
+            if position == winner:
+                crown = part
+            else:
+                colour = blend(colour, panel, 0.5)
+            painter.fillRect(part, colour)
+            below = top
+        self.draw_outline(painter, bar)
+        self._label(painter, crown, bar)
+        if self.utterance.was is not None:
+            self._was(painter, QRectF(box.left(), box.top(), box.width(), bar.top() - box.top()))
+        if self.shifted_from is not None:
+            self._shift(painter, QRectF(start, bar.bottom() + 1, bar.width(), _TICK))
+
+    def _label(self, painter: QPainter, crown: QRectF, bar: QRectF) -> None:
+        assert self.utterance is not None
+        emotion = self.utterance.emotion
+        face = 18.0
+        if bar.width() < face + 2 or crown.height() < face + 2:
+            return
+        painter.setFont(scaled_font(painter.font(), 0.88, bold=True))
+        metrics = QFontMetricsF(painter.font())
+        room = bar.width() - 8
+        long = f"{emotion} {percent(self.utterance.confidence)}"
+        text = next((t for t in (long, emotion) if metrics.horizontalAdvance(t) <= room), "")
+        width = metrics.horizontalAdvance(text)
+        colour = self.theme.emotion(emotion)
+        centre = crown.center()
+        disc = QRectF(centre.x() - face / 2, centre.y() - face / 2, face, face)
+        words = QRectF(crown.left(), centre.y(), crown.width(), metrics.height())
+        if text and face + 5 + width <= room:
+            disc.moveLeft(centre.x() - (face + 5 + width) / 2)
+            words = QRectF(disc.right() + 5, crown.top(), width + 2, crown.height())
+        elif text and crown.height() >= face + metrics.height() + 4:
+            disc.moveTop(centre.y() - (face + metrics.height()) / 2)
+            words.moveTop(disc.bottom() + 1)
+        else:
+            text = ""
+        draw_face(painter, disc, emotion, blend(colour, QColor("#FFFFFF"), 0.22))
+        if text:
+            painter.setPen(ink_on(colour))
+            painter.drawText(words, Qt.AlignmentFlag.AlignCenter, text)
+
+    def _was(self, painter: QPainter, head: QRectF) -> None:
+        assert self.utterance is not None
+        before = self.utterance.was
+        assert before is not None
+        colour = self.theme.emotion(before)
+        face = min(14.0, head.height() - 3)
+        if head.width() < face + 1 or face < 9:
+            painter.fillRect(QRectF(head.left(), head.bottom() - 6, head.width(), 4), colour)
+            return
+        painter.setFont(scaled_font(painter.font(), 0.82))
+        metrics = QFontMetricsF(painter.font())
+        top = head.bottom() - face - 2
+        options = (("was ", before), ("was ", ""), ("", ""))
+        room = head.width() - face - 4
+        lead, word = next(
+            (o for o in options if metrics.horizontalAdvance("".join(o)) <= room), options[-1]
+        )
+        painter.setPen(QColor(self.theme.muted))
+        align = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+        left = head.left() + 1
+        row = QRectF(left, top - 2, head.width(), face + 4)
+        painter.drawText(row, align, lead)
+        left += metrics.horizontalAdvance(lead)
+        draw_face(painter, QRectF(left, top, face, face), before, colour)
+        painter.setPen(QColor(self.theme.muted))
+        painter.drawText(row.translated(left - row.left() + face + 4, 0), align, word)
+
+    def _shift(self, painter: QPainter, foot: QRectF) -> None:
+        width = min(_TICK, foot.width())
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(self.theme.text))
+        corner = foot.topLeft()
+        painter.drawPolygon(
+            QPolygonF((corner, corner + QPointF(width, _TICK), corner + QPointF(0, _TICK)))
+        )
+
+
+class OpenBar(TimeBar):
+    """Speech that goes on: hatched over all lanes, for nobody knows yet whose it is."""
+
+    def __init__(self, view: pg.ViewBox, theme: Theme) -> None:
+        super().__init__(view, theme)
+        self.setZValue(-5)
+        self.hide()
+
+    def numbers(self) -> str:
+        return "Somebody is speaking; the emotion follows when they pause."
+
+    def draw(self, painter: QPainter, box: QRectF, start: float) -> None:
+        colour = QColor(self.theme.accent)
+        colour.setAlphaF(0.5)
+        painter.fillRect(box, QBrush(colour, Qt.BrushStyle.BDiagPattern))
+        painter.setPen(QPen(QColor(self.theme.accent), 1, Qt.PenStyle.DashLine))
+        painter.drawRect(box.adjusted(0, 0, -1, -1))
+
+
+class SpeakerAxis(pg.AxisItem):
+    """The speakers' names, each on his colour, beside his lane."""
+
+    def __init__(self) -> None:
+        super().__init__("left")
+        self._theme = DARK
+        self._names: tuple[str, ...] = ()
+
+    def show_names(self, names: tuple[str, ...], theme: Theme) -> None:
+        self._names = names
+        self._theme = theme
+        self.picture = None
+        self.update()
+
+    def paint(self, painter: QPainter, option: object, widget: object) -> None:
+        box = self.boundingRect()
+        lanes = max(1, len(self._names))
+        height = self.size().height() / lanes
+        painter.setFont(scaled_font(painter.font(), 0.92, bold=True))
+        chip = QFontMetricsF(painter.font()).height() + 4
+        for lane, name in enumerate(self._names):
+            middle = lane * height + _HEAD + (height - _HEAD - _FOOT) / 2
+            place = QRectF(box.left() + 4, middle - chip / 2, GUTTER - 14, chip)
+            draw_chip(painter, place, name, self._theme.speaker(lane))
+
+
+class LanesView(TimePlot):
+    """Emotion lanes over session time, one per speaker."""
+
+    def __init__(self, theme: Theme) -> None:
+        self._axis = SpeakerAxis()
+        super().__init__(left=self._axis, show_times=False)
+        self.setAccessibleName("Emotion lanes, one for each speaker")
+        self._theme = theme
+        self._speakers: tuple[str, ...] = ()
+        self._lanes = 0
+        self._shown: tuple[LabelledUtterance, ...] = ()
+        self.bars: dict[int, EmotionBar] = {}
+        self._grounds: list[pg.InfiniteLine] = []
+        self._open = OpenBar(self.getViewBox(), theme)
+        self._set_lanes(1)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the open utterance is drawn."""
+        return bool(self._open.isVisible())
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        heard = max((u.speaker + 1 for u in snapshot.utterances), default=0)
+        self._set_lanes(max(1, heard, len(snapshot.speakers)))
+        if snapshot.speakers != self._speakers:
+            self._speakers = snapshot.speakers
+            self._name_lanes()
+        if snapshot.utterances is not self._shown:
+            self._show_utterances(snapshot.utterances)
+        since = snapshot.speaking_since
+        self._open.setVisible(since is not None)
+        if since is not None:
+            self._open.place(since, max(snapshot.position, since), -self._lanes, self._lanes)
+
+    def set_theme(self, theme: Theme) -> None:
+        super().set_theme(theme)
+        self._theme = theme
+        for item in (*self.bars.values(), self._open):
+            item.set_theme(theme)
+        for ground in self._grounds:
+            ground.setPen(QPen(QColor(theme.grid), 0))
+        self._name_lanes()
+
+    def _set_lanes(self, lanes: int) -> None:
+        if lanes == self._lanes:
+            return
+        self._lanes = lanes
+        self.getViewBox().setYRange(-lanes, 0, padding=0)
+        self.setMinimumHeight(62 * lanes)
+        while len(self._grounds) < lanes - 1:
+            ground = pg.InfiniteLine(pos=-1.0 - len(self._grounds), angle=0)
+            ground.setPen(QPen(QColor(self._theme.grid), 0))
+            ground.setZValue(-10)
+            self._grounds.append(ground)
+            self.addItem(ground, ignoreBounds=True)
+        self._name_lanes()
+
+    def _name_lanes(self) -> None:
+        known = range(self._lanes) if self._speakers or self.bars else ()
+        names = tuple(speaker_name(self._speakers, lane) for lane in known)
+        self._axis.show_names(names, self._theme)
+
+    def _show_utterances(self, utterances: tuple[LabelledUtterance, ...]) -> None:
+        felt: dict[int, str] = {}
+        for utterance in utterances:
+            before = felt.get(utterance.speaker)
+            shifted_from = before if before != utterance.emotion else None
+            felt[utterance.speaker] = utterance.emotion
+            bar = self.bars.get(utterance.index)
+            if bar is None:
+                bar = self.bars[utterance.index] = EmotionBar(self.getViewBox(), self._theme)
+            if bar.utterance is not utterance or bar.shifted_from != shifted_from:
+                name = speaker_name(self._speakers, utterance.speaker)
+                bar.show_utterance(utterance, name, shifted_from)
+        self._shown = utterances
+
+
+def lane_bar(lane: QRectF) -> QRectF:
+    """Where in a lane (pixels) the bar stands, leaving head and foot room and a gap at the end."""
+    head = min(_HEAD, lane.height() * 0.28)
+    foot = min(_FOOT, lane.height() * 0.14)
+    gap = 1.0 if lane.width() > 4 else 0.0
+    return lane.adjusted(0, round(head), -gap, -round(foot))

@@ -1,0 +1,218 @@
+"""What lanes and gates share: the time axis, its following of the present, and a bar a second wide.
+
+Bars paint in pixels, not in plot units, so that edges stay crisp and words keep their size at every
+zoom. A bar draws itself anew only when it has something new to show or gets another size; scrolling
+moves its picture.
+"""
+
+from __future__ import annotations
+
+import pyqtgraph as pg
+from PySide6.QtCore import QObject, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QPainter, QPen, QPixmap, QPixmapCache
+from PySide6.QtWidgets import (
+    QGraphicsRectItem,
+    QGraphicsSceneHoverEvent,
+    QStyleOptionGraphicsItem,
+    QWidget,
+)
+
+from app.ui.theme import Theme, scaled_font
+from app.ui.views.painting import clock
+
+GUTTER = 104
+"""Width in pixels left of the plots, the same in both so that their times line up."""
+
+_SPAN = 60.0
+_AHEAD = 2.0
+_NARROWEST = 2.0
+_TICK_PIXELS = 70.0
+_TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+
+
+class TimeAxis(pg.AxisItem):
+    """Seconds written as m:ss, ticked at steps a clock has."""
+
+    def tickSpacing(  # noqa: N802
+        self,
+        earliest: float,
+        latest: float,
+        size: float,
+    ) -> list[tuple[float, float]]:
+        wanted = (latest - earliest) * _TICK_PIXELS / max(size, 1.0)
+        step = next((s for s in _TICKS if s >= wanted), _TICKS[-1])
+        return [(float(step), 0.0)]
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:  # noqa: N802
+        return [clock(value) if value >= 0 else "" for value in values]
+
+
+class TimePlot(pg.PlotWidget):
+    """A plot over session time that pans and zooms along time only."""
+
+    def __init__(self, *, left: pg.AxisItem, show_times: bool) -> None:
+        super().__init__(axisItems={"left": left, "bottom": TimeAxis("bottom")})
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.setMouseEnabled(x=True, y=False)
+        self.setFrameShape(pg.QtWidgets.QFrame.Shape.NoFrame)
+        self.getPlotItem().setContentsMargins(0, 0, 6, 0)
+        left.setWidth(GUTTER)
+        bottom = self.getAxis("bottom")
+        bottom.setStyle(showValues=show_times, tickLength=-4 if show_times else 0)
+        bottom.setHeight(None if show_times else 1)
+        box = self.getViewBox()
+        box.setDefaultPadding(0.0)
+        box.setLimits(minXRange=_NARROWEST, xMin=-1.0)
+        self.now = pg.InfiniteLine(angle=90, movable=False)
+        self.now.setZValue(50)
+        self.addItem(self.now, ignoreBounds=True)
+
+    def set_theme(self, theme: Theme) -> None:
+        self.setBackground(QColor(theme.panel))
+        self.now.setPen(QPen(QColor(theme.accent), 0))
+        for side in ("left", "bottom"):
+            axis = self.getAxis(side)
+            axis.setPen(QPen(QColor(theme.grid), 0))
+            axis.setTextPen(QColor(theme.muted))
+            axis.setStyle(tickFont=scaled_font(self.font(), 0.86))
+
+
+class Follower(QObject):
+    """Keeps the last minute in sight until the user pans or zooms.
+
+    ``toggled`` tells of every change of :attr:`following`, whoever made it.
+    """
+
+    toggled = Signal(bool)
+
+    def __init__(self, plots: tuple[TimePlot, ...], parent: QObject) -> None:
+        super().__init__(parent)
+        self._plots = plots
+        self._position = 0.0
+        self.following = True
+        master = plots[0].getViewBox()
+        master.setXRange(0.0, _SPAN, padding=0)
+        for plot in plots:
+            plot.getViewBox().sigRangeChangedManually.connect(self._pause)
+            if plot is not plots[0]:
+                plot.getViewBox().setXLink(master)
+
+    def show_position(self, position: float) -> None:
+        """Move the now-line and, when following, the plots; less than a pixel is not moved."""
+        self._position = position
+        for plot in self._plots:
+            if abs(plot.now.value() - position) >= self._pixel():
+                plot.now.setValue(position)
+        if self.following:
+            self._scroll()
+
+    def set_following(self, following: bool) -> None:
+        if following == self.following:
+            return
+        self.following = following
+        if following:
+            self._scroll()
+        self.toggled.emit(following)
+
+    def _pause(self, *_: object) -> None:
+        self.set_following(False)
+
+    def _pixel(self) -> float:
+        """Seconds under one pixel."""
+        return float(self._plots[0].getViewBox().viewPixelSize()[0])
+
+    def _scroll(self) -> None:
+        box = self._plots[0].getViewBox()
+        start, end = box.viewRange()[0]
+        wanted = max(0.0, self._position + _AHEAD - _SPAN)
+        if abs(wanted - start) >= self._pixel() or abs(end - start - _SPAN) > 1e-6:
+            box.setXRange(wanted, wanted + _SPAN, padding=0)
+
+
+class TimeBar(QGraphicsRectItem):
+    """Something that lasted from one second to another, in the coordinates of ``view``.
+
+    A plain Qt item, whose bounds Qt knows without asking Python: scrolling past hundreds of them
+    costs nothing but the few in sight.
+    """
+
+    def __init__(self, view: pg.ViewBox, theme: Theme) -> None:
+        super().__init__()
+        self.theme = theme
+        self._view = view
+        self._hovered = False
+        self._look: tuple[float, ...] | None = None
+        self._cached = QPixmapCache.Key()
+        self.setPen(QPen(Qt.PenStyle.NoPen))
+        self.setAcceptHoverEvents(True)
+        view.addItem(self, ignoreBounds=True)
+
+    def place(self, start: float, end: float, bottom: float, height: float = 1.0) -> None:
+        self.setRect(QRectF(start, bottom, max(end - start, 0.05), height))
+
+    def set_theme(self, theme: Theme) -> None:
+        self.theme = theme
+        self.redraw()
+
+    def numbers(self) -> str:
+        """The tooltip, asked for only when the pointer arrives."""
+        return ""
+
+    def draw(self, painter: QPainter, box: QRectF, start: float) -> None:
+        """Paint into ``box``, the part in sight, in pixels, y downwards; ``start`` may lie left."""
+        raise NotImplementedError
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionGraphicsItem,
+        widget: QWidget | None = None,
+    ) -> None:
+        whole = painter.worldTransform().mapRect(self.rect())
+        in_sight = self._view.sceneBoundingRect()
+        left = round(whole.left())
+        start = min(0, left - round(in_sight.left()))
+        end = min(left + round(whole.width()), round(in_sight.right()))
+        size = QSize(max(1, end - left + start), max(1, round(whole.height())))
+        look = (size.width(), size.height(), start, painter.device().devicePixelRatio())
+        picture = QPixmap()
+        if look != self._look or not QPixmapCache.find(self._cached, picture):
+            picture = self._picture(size, start, look[-1], painter.font())
+            self._look = look
+            self._cached = QPixmapCache.insert(picture)
+        painter.save()
+        painter.resetTransform()
+        painter.drawPixmap(QPointF(left - start, round(whole.top())), picture)
+        painter.restore()
+
+    def _picture(self, size: QSize, start: float, ratio: float, font: QFont) -> QPixmap:
+        picture = QPixmap(size * ratio)
+        picture.setDevicePixelRatio(ratio)
+        picture.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(picture)
+        painter.setFont(font)
+        self.draw(painter, QRectF(QPointF(0, 0), size.toSizeF()), start)
+        painter.end()
+        return picture
+
+    def redraw(self) -> None:
+        """Forget the picture of the bar and paint a new one."""
+        self._look = None
+        self.update()
+
+    def hoverEnterEvent(self, event: QGraphicsSceneHoverEvent) -> None:  # noqa: N802
+        self.setToolTip(self.numbers())
+        self._hovered = True
+        self.redraw()
+
+    def hoverLeaveEvent(self, event: QGraphicsSceneHoverEvent) -> None:  # noqa: N802
+        self._hovered = False
+        self.redraw()
+
+    def draw_outline(self, painter: QPainter, box: QRectF) -> None:
+        """A frame while the pointer is on the bar."""
+        if self._hovered:
+            painter.setPen(QPen(QColor(self.theme.text), 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(box.adjusted(1, 1, -1, -1))

@@ -1,0 +1,294 @@
+"""The conversation in words, newest at the bottom."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QEvent,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QRectF,
+    QSize,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+)
+
+from app.state import LabelledUtterance, Snapshot
+from app.ui.theme import Theme, blend, draw_face, scaled_font
+from app.ui.views.painting import (
+    badge_width,
+    chip_width,
+    clock,
+    draw_badge,
+    draw_chip,
+    numbers_html,
+    opinion,
+    percent,
+    speaker_name,
+    students,
+)
+
+UTTERANCE_ROLE = Qt.ItemDataRole.UserRole
+_Index = QModelIndex | QPersistentModelIndex
+_NOWHERE = QModelIndex()
+_WRAP = int(Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+_LINE = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+_PAD = 9.0
+_NEAR_END = 4
+
+
+class TranscriptModel(QAbstractListModel):
+    """Utterances as rows; a revision touches its own row only."""
+
+    def __init__(self, theme: Theme, parent: QObject) -> None:
+        super().__init__(parent)
+        self.theme = theme
+        self.speakers: tuple[str, ...] = ()
+        self._utterances: tuple[LabelledUtterance, ...] = ()
+
+    def rowCount(self, parent: _Index = _NOWHERE) -> int:  # noqa: N802
+        return 0 if parent.isValid() else len(self._utterances)
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        utterance = self._utterances[index.row()]
+        if role == UTTERANCE_ROLE:
+            return utterance
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return numbers_html(utterance, self._name(utterance), self.theme)
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            return self._sentence(utterance)
+        return None
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        if snapshot.speakers != self.speakers:
+            self.speakers = snapshot.speakers
+            self._changed(0, len(self._utterances) - 1)
+        if snapshot.utterances is self._utterances:
+            return
+        known = len(self._utterances)
+        before, self._utterances = self._utterances, snapshot.utterances[:known]
+        for row, (old, new) in enumerate(zip(before, self._utterances, strict=True)):
+            if old is not new:
+                self._changed(row, row)
+        if len(snapshot.utterances) > known:
+            self.beginInsertRows(QModelIndex(), known, len(snapshot.utterances) - 1)
+            self._utterances = snapshot.utterances
+            self.endInsertRows()
+
+    def _changed(self, first: int, last: int) -> None:
+        if last >= first:
+            self.dataChanged.emit(self.index(first), self.index(last))
+
+    def _name(self, utterance: LabelledUtterance) -> str:
+        return speaker_name(self.speakers, utterance.speaker)
+
+    def _sentence(self, utterance: LabelledUtterance) -> str:
+        was = f", was {utterance.was}" if utterance.was else ""
+        return (
+            f"{clock(utterance.start)} {self._name(utterance)}: {utterance.text} "
+            f"({utterance.emotion} {percent(utterance.confidence)}{was})"
+        )
+
+
+class TranscriptDelegate(QStyledItemDelegate):
+    """Draws a row: when and who, the words, the emotion, and what the students think."""
+
+    def __init__(self, theme: Theme, parent: QObject) -> None:
+        super().__init__(parent)
+        self.theme = theme
+        self.use_font(QFont())
+
+    def use_font(self, font: QFont) -> None:
+        """Take over the list's font and forget every height measured with another."""
+        self._body = scaled_font(font, 1.0)
+        self._small = scaled_font(font, 0.87)
+        self._bold = scaled_font(font, 0.9, bold=True)
+        self._line = QFontMetricsF(self._body).height()
+        self._small_line = QFontMetricsF(self._small).height()
+        self._time = QFontMetricsF(self._small).horizontalAdvance("0:00:00") + 6
+        self._chip = min(chip_width(self._bold, "Speaker 10"), 120.0)
+        self._badge = badge_width(self._bold, f"surprise {percent(1)}")
+        self._heights: dict[tuple[str, int], int] = {}
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:  # noqa: N802
+        utterance: LabelledUtterance = index.data(UTTERANCE_ROLE)
+        view = self.parent()
+        assert isinstance(view, QListView)
+        width = view.viewport().width()
+        key = (utterance.text, width)
+        if key not in self._heights:
+            words = self._words(QRectF(0, 0, width, 0)).width()
+            height = self._text_height(utterance.text, words) + self._small_line + 2 * _PAD + 4
+            self._heights[key] = round(max(height, 2 * self._line + 2 * _PAD + 10))
+        return QSize(width, self._heights[key])
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
+        utterance: LabelledUtterance = index.data(UTTERANCE_ROLE)
+        model = index.model()
+        assert isinstance(model, TranscriptModel)
+        box = QRectF(option.rect)
+        theme = self.theme
+        painter.save()
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(box, blend(QColor(theme.accent), QColor(theme.panel), 0.12))
+        rule = QRectF(box.left(), box.bottom() - 1, box.width(), 1)
+        painter.fillRect(rule, QColor(theme.grid))
+        band = QRectF(box.left() + 2, box.top() + 7, 4, box.height() - 15)
+        painter.fillRect(band, theme.emotion(utterance.emotion))
+        self._draw_who(painter, box, utterance, model.speakers)
+
+        words = self._words(box)
+        height = self._text_height(utterance.text, words.width())
+        painter.setFont(self._body)
+        painter.setPen(QColor(theme.text))
+        painter.drawText(
+            QRectF(words.left(), words.top(), words.width(), height), _WRAP, utterance.text
+        )
+        self._draw_students(painter, words.adjusted(0, height + 4, 0, 0), utterance)
+
+        badge = QRectF(
+            box.right() - self._badge - _PAD, words.top() - 1, self._badge, self._line + 5
+        )
+        painter.setFont(self._bold)
+        label = f"{utterance.emotion} {percent(utterance.confidence)}"
+        draw_badge(painter, badge, utterance.emotion, label, theme)
+        if utterance.was is not None:
+            below = QRectF(badge.left() + 8, badge.bottom() + 4, badge.width(), self._small_line)
+            self._draw_was(painter, below, utterance.was)
+        painter.restore()
+
+    def _words(self, box: QRectF) -> QRectF:
+        """The column between speaker and badge; as high as the row, less the top margin."""
+        left = box.left() + 14 + self._time + self._chip + 14
+        right = box.right() - _PAD - self._badge - 14
+        return QRectF(left, box.top() + _PAD, max(right - left, 80.0), box.height() - _PAD)
+
+    def _text_height(self, text: str, width: float) -> float:
+        metrics = QFontMetricsF(self._body)
+        return metrics.boundingRect(QRectF(0, 0, width, 10_000), _WRAP, text).height()
+
+    def _draw_who(
+        self, painter: QPainter, box: QRectF, utterance: LabelledUtterance, names: tuple[str, ...]
+    ) -> None:
+        row = QRectF(box.left() + 14, box.top() + _PAD - 1, self._time, self._line + 3)
+        painter.setFont(self._small)
+        painter.setPen(QColor(self.theme.muted))
+        painter.drawText(row, _LINE, clock(utterance.start))
+        name = speaker_name(names, utterance.speaker)
+        painter.setFont(self._bold)
+        width = min(self._chip, chip_width(self._bold, name))
+        chip = QRectF(row.right(), row.top(), width, row.height())
+        draw_chip(painter, chip, name, self.theme.speaker(utterance.speaker))
+
+    def _draw_students(self, painter: QPainter, row: QRectF, utterance: LabelledUtterance) -> None:
+        painter.setFont(self._small)
+        metrics = QFontMetricsF(self._small)
+        said = [(m, opinion(probabilities)) for m, probabilities in students(utterance.reading)]
+        long = [f"{m} {o[0]} {percent(o[1])}" if o else f"{m} missing" for m, o in said]
+        short = [f"{m} {o[0]}" if o else f"no {m}" for m, o in said]
+        face = self._small_line - 2
+        room = row.width() - len(said) * (face + 18)
+        bare = [m if o else f"no {m}" for m, o in said]
+        texts = next(
+            (t for t in (long, short) if sum(map(metrics.horizontalAdvance, t)) <= room), bare
+        )
+        left = row.left()
+        muted = QColor(self.theme.muted)
+        for (_, heard), text in zip(said, texts, strict=True):
+            painter.setPen(muted)
+            if heard is not None:
+                disc = QRectF(left, row.top() + 1, face, face)
+                draw_face(painter, disc, heard[0], self.theme.emotion(heard[0]))
+                left += face + 4
+            else:
+                painter.setPen(blend(muted, QColor(self.theme.panel), 0.7))
+            width = metrics.horizontalAdvance(text)
+            painter.drawText(QRectF(left, row.top(), width + 2, self._small_line), _LINE, text)
+            left += width + 14
+
+    def _draw_was(self, painter: QPainter, row: QRectF, was: str) -> None:
+        painter.setFont(self._small)
+        painter.setPen(QColor(self.theme.muted))
+        painter.drawText(row, _LINE, "was")
+        face = row.height() - 2
+        left = row.left() + QFontMetricsF(self._small).horizontalAdvance("was ")
+        draw_face(painter, QRectF(left, row.top() + 1, face, face), was, self.theme.emotion(was))
+        painter.setPen(QColor(self.theme.muted))
+        painter.drawText(row.translated(left - row.left() + face + 4, 0), _LINE, was)
+
+
+class TranscriptView(QListView):
+    """The list of utterances; stays at the newest unless the user has scrolled up.
+
+    ``followed`` tells whether it does.
+    """
+
+    followed = Signal(bool)
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.setAccessibleName("Transcript with the emotion of each utterance")
+        self.setModel(TranscriptModel(theme, self))
+        self.setItemDelegate(TranscriptDelegate(theme, self))
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setMinimumHeight(110)
+        self.following = True
+        bar = self.verticalScrollBar()
+        bar.setSingleStep(24)
+        bar.rangeChanged.connect(self._stay)
+        bar.valueChanged.connect(self._scrolled)
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        self._rows().show_snapshot(snapshot)
+
+    def follow(self) -> None:
+        """Go to the newest utterance and stay with it."""
+        self._set_following(True)
+        self._stay()
+
+    def set_theme(self, theme: Theme) -> None:
+        self._rows().theme = theme
+        self._delegate().theme = theme
+        self.viewport().update()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange and self.model() is not None:
+            self._delegate().use_font(self.font())
+            self.scheduleDelayedItemsLayout()
+
+    def _rows(self) -> TranscriptModel:
+        model = self.model()
+        assert isinstance(model, TranscriptModel)
+        return model
+
+    def _delegate(self) -> TranscriptDelegate:
+        delegate = self.itemDelegate()
+        assert isinstance(delegate, TranscriptDelegate)
+        return delegate
+
+    def _stay(self) -> None:
+        if self.following:
+            bar = self.verticalScrollBar()
+            bar.setValue(bar.maximum())
+
+    def _scrolled(self, value: int) -> None:
+        self._set_following(value >= self.verticalScrollBar().maximum() - _NEAR_END)
+
+    def _set_following(self, following: bool) -> None:
+        if following != self.following:
+            self.following = following
+            self.followed.emit(following)

@@ -1,0 +1,43 @@
+"""Fixtures for tests with a window; without Qt's system libraries those tests are skipped."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from app.ui.availability import qt_unavailable
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+_QT_UNAVAILABLE = qt_unavailable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_plugin_registered(
+    plugin: object, plugin_name: str, manager: pytest.PytestPluginManager
+) -> None:
+    # pytest-qt ends the whole run when it cannot import Qt, also for tests that need none.
+    if plugin_name == "pytest-qt" and _QT_UNAVAILABLE:
+        manager.unregister(plugin)
+
+
+@pytest.fixture
+def nothing_left_alive() -> Iterator[None]:
+    """Fail a test that leaves a thread, an active timer or a top-level widget behind."""
+    from PySide6.QtCore import QCoreApplication, QEvent, QTimer  # noqa: PLC0415
+    from PySide6.QtWidgets import QApplication  # noqa: PLC0415
+    from shiboken6 import isValid  # noqa: PLC0415
+
+    threads = set(threading.enumerate())
+    widgets = {id(widget) for widget in QApplication.topLevelWidgets()}
+    yield
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+    gc.collect()
+    assert [thread for thread in threading.enumerate() if thread not in threads] == []
+    assert [w for w in QApplication.topLevelWidgets() if id(w) not in widgets] == []
+    timers = [t for t in gc.get_objects() if isinstance(t, QTimer) and isValid(t) and t.isActive()]
+    assert timers == []
