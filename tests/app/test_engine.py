@@ -24,7 +24,7 @@ from live_features.media import AudioBlock, MediaInfo, VideoFrame
 from live_features.sources.recording import RecordingSource
 from tests.media_files import Pictures, plain_pictures, write_media
 
-SECONDS = 15.0
+SECONDS = 10.0
 
 
 @pytest.fixture(scope="module")
