@@ -202,8 +202,12 @@ def run_headless(run: Run) -> int:
     return 0
 
 
-def run_windowed(run: Run) -> int:
-    """Show the window at once, load the models behind it, and follow the replay."""
+def run_windowed(run: Run, *, screenshot_at: tuple[float, Path] | None = None) -> int:
+    """Show the window at once, load the models behind it, and follow the replay.
+
+    With ``screenshot_at`` the window saves a picture of itself at that media time, and closes when
+    the replay has ended.
+    """
     from app.ui.run import run_window  # noqa: PLC0415 - Qt only where a window is wanted
 
     state, preview = SessionState(), LatestFrame()
@@ -218,7 +222,14 @@ def run_windowed(run: Run) -> int:
             stop=stop,
         )
 
-    return run_window(state, preview, title=f"{run.media.name} - sdt-live", work=work)
+    return run_window(
+        state,
+        preview,
+        title=f"{run.media.name} - sdt-live",
+        work=work,
+        close_when_ended=screenshot_at is not None,
+        screenshot_at=screenshot_at,
+    )
 
 
 def print_results(snapshot: Snapshot, console: Console) -> None:
