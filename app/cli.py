@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,33 +16,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA
-from app.engine import LiveEngine, Sink
-from app.models import DEVICES, ModelOptions, load_models
+from app.options import DEVICES, ModelOptions, RunOptions
 from app.preview import LatestFrame
 from app.session.exports import export
 from app.session.log import EventLog
 from app.state import SessionState, Snapshot
 from live_features.clocks import RealClock, VirtualClock
 from live_features.errors import UserFacingError
-from live_features.media import Clock, MediaInfo
+from live_features.media import Clock
 from live_features.sources.recording import RecordingSource
 from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 
 FAILED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One session as asked for on the command line; ``speed`` None is as fast as possible."""
-
-    media: Path
-    speed: float | None
-    speakers: int | None
-    export: Path | None
-    models: ModelOptions
-
-    def clock(self) -> Clock:
-        return VirtualClock() if self.speed is None else RealClock(self.speed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     headless, why = _headless(options.headless)
-    run = Run(
+    run = RunOptions(
         media=DEMO_MEDIA if options.demo else options.replay,
         speed=_resolve_speed(options.speed, headless=headless),
         speakers=options.speakers,
@@ -127,82 +112,103 @@ def _run(options: argparse.Namespace) -> int:
     return run_headless(run) if headless else run_windowed(run)
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A recording that can be read, and the log of its events where there is to be an export."""
+
+    run: RunOptions
+    clock: Clock
+    source: RecordingSource
+    log: EventLog | None
+
+
+@contextmanager
+def opened(run: RunOptions) -> Iterator[Opened]:
+    """Open all that belongs to one reading.
+
+    Raises:
+        UserFacingError: the recording cannot be read, or the export folder not be written.
+    """
+    with ExitStack() as stack:
+        clock = VirtualClock() if run.speed is None else RealClock(run.speed)
+        source = stack.enter_context(closing(RecordingSource(run.media, clock)))
+        log = None if run.export is None else stack.enter_context(EventLog(run.export))
+        yield Opened(run, clock, source, log)
+
+
 def read(
-    run: Run,
+    session: Opened,
     state: SessionState,
     *,
     report: Callable[[str], None],
     progress: Callable[[float], None],
-    opened: Callable[[MediaInfo], None] = lambda info: None,
     preview: LatestFrame | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Open the medium, load the models, read to the end, write the export.
+    """Load the models, read to the end, write the export.
 
     ``report`` is told in words what is being done, ``progress`` the media time. Setting ``stop``
     ends early, with everything heard so far labelled and exported.
 
     Raises:
-        UserFacingError: the medium, the models or the export folder are at fault.
+        UserFacingError: the medium or the models are at fault.
     """
-    with ExitStack() as open_things:
-        clock = run.clock()
-        source = open_things.enter_context(closing(RecordingSource(run.media, clock)))
-        sinks: list[Sink] = [state]
-        if run.export is not None:
-            sinks.append(open_things.enter_context(EventLog(run.export)))
-        models = load_models(run.models, report)
-        opened(source.info)
-        engine = LiveEngine(
-            source,
-            clock,
-            models,
-            sinks,
-            preview=preview,
-            progress=progress,
-            speakers=run.speakers,
-            stopping=stop,
-        )
-        try:
-            engine.run()
-        finally:
-            if run.export is not None:
-                export(state.snapshot(), run.export)
+    report("Loading the models")
+    # Importing them takes seconds, which a window should not wait for.
+    from app.engine import LiveEngine  # noqa: PLC0415
+    from app.models import load_models  # noqa: PLC0415
+
+    models = load_models(session.run.models)
+    report("Reading")
+    engine = LiveEngine(
+        session.source,
+        session.clock,
+        models,
+        [state] if session.log is None else [state, session.log],
+        preview=preview,
+        progress=progress,
+        speakers=session.run.speakers,
+        stopping=stop,
+    )
+    try:
+        engine.run()
+    finally:
+        if session.run.export is not None:
+            export(state.snapshot(), session.run.export)
 
 
-def run_headless(run: Run) -> int:
+def run_headless(run: RunOptions) -> int:
     """Read the whole recording with a progress bar, then print what was found."""
     console = Console()
     state = SessionState()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        console=console,
-    ) as bar:
-        task = bar.add_task("Opening", total=None)
-
-        def opened(info: MediaInfo) -> None:
-            bar.update(task, description="Reading", total=info.duration)
-
+    with (
+        opened(run) as session,
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            console=console,
+        ) as bar,
+    ):
+        task = bar.add_task("Opening", total=session.source.info.duration)
         read(
-            run,
+            session,
             state,
             report=lambda doing: bar.update(task, description=doing),
             progress=lambda time: bar.update(task, completed=time),
-            opened=opened,
         )
         bar.update(task, description="Read", total=1.0, completed=1.0)
     print_results(state.snapshot(), console)
     if run.export is not None:
         console.print(
-            f"Wrote events.jsonl, transcript.srt and emotions.csv to {escape(str(run.export))}"
+            f"Wrote events.jsonl, transcript.srt and emotions.csv to {escape(str(run.export))}",
+            soft_wrap=True,
         )
     return 0
 
 
-def run_windowed(run: Run, *, screenshot_at: tuple[float, Path] | None = None) -> int:
+def run_windowed(run: RunOptions, *, screenshot_at: tuple[float, Path] | None = None) -> int:
     """Show the window at once, load the models behind it, and follow the replay.
 
     With ``screenshot_at`` the window saves a picture of itself at that media time, and closes when
@@ -211,25 +217,26 @@ def run_windowed(run: Run, *, screenshot_at: tuple[float, Path] | None = None) -
     from app.ui.run import run_window  # noqa: PLC0415 - Qt only where a window is wanted
 
     state, preview = SessionState(), LatestFrame()
+    with opened(run) as session:
 
-    def work(stop: threading.Event) -> None:
-        read(
-            run,
+        def work(stop: threading.Event) -> None:
+            read(
+                session,
+                state,
+                report=lambda doing: state.show(message=doing),
+                progress=lambda time: state.show(position=time),
+                preview=preview,
+                stop=stop,
+            )
+
+        return run_window(
             state,
-            report=lambda doing: state.show(message=doing),
-            progress=lambda time: state.show(position=time),
-            preview=preview,
-            stop=stop,
+            preview,
+            title=f"{run.media.name} - sdt-live",
+            work=work,
+            close_when_ended=screenshot_at is not None,
+            screenshot_at=screenshot_at,
         )
-
-    return run_window(
-        state,
-        preview,
-        title=f"{run.media.name} - sdt-live",
-        work=work,
-        close_when_ended=screenshot_at is not None,
-        screenshot_at=screenshot_at,
-    )
 
 
 def print_results(snapshot: Snapshot, console: Console) -> None:

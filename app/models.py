@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from app.assets import DEFAULT_CHECKPOINT, EXPRESSION_NETWORK
+from app.options import ModelOptions
 from live_features import weights
 from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
 from live_features.errors import UserFacingError
@@ -22,19 +22,6 @@ from live_features.transcription import Transcriber
 from live_features.voice_activity import VoiceActivityDetector
 from sdt_model.checkpoints import Checkpoint, load_checkpoint
 from sdt_model.errors import SDTError
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelOptions:
-    """What a person may choose; names or folders, see :mod:`live_features.weights`."""
-
-    whisper: str = weights.DEFAULT_WHISPER
-    text_encoder: str = weights.DEFAULT_TEXT_ENCODER
-    checkpoint: Path = DEFAULT_CHECKPOINT
-    device: str = "auto"
-    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +43,13 @@ class Models:
     origins: dict[str, str]
 
 
-def load_models(options: ModelOptions, report: Callable[[str], None]) -> Models:
-    """Load all models; ``report`` is told in words what is being loaded.
+def load_models(options: ModelOptions) -> Models:
+    """Load all models.
 
     Raises:
         UserFacingError: weights are missing, damaged or do not fit, or the device is not there.
     """
     device = resolve_device(options.device)
-    report("Loading the models")
     # Several stages compute side by side; each with a team of threads of its own would keep the
     # others off the processor.
     torch.set_num_threads(1)

@@ -39,5 +39,6 @@ def nothing_left_alive() -> Iterator[None]:
     gc.collect()
     assert [thread for thread in threading.enumerate() if thread not in threads] == []
     assert [w for w in QApplication.topLevelWidgets() if id(w) not in widgets] == []
-    timers = [t for t in gc.get_objects() if isinstance(t, QTimer) and isValid(t) and t.isActive()]
+    # By exact class, because isinstance would wake lazy objects of unrelated packages.
+    timers = [t for t in gc.get_objects() if type(t) is QTimer and isValid(t) and t.isActive()]
     assert timers == []

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from app.assets import DEMO_MEDIA
-from app.cli import Run, run_windowed
-from app.models import ModelOptions
+from app.cli import run_windowed
+from app.options import RunOptions
 
 if __name__ == "__main__":
     seconds, name = float(sys.argv[1]), sys.argv[2]
-    demo = Run(media=DEMO_MEDIA, speed=1.0, speakers=None, export=None, models=ModelOptions())
-    sys.exit(run_windowed(demo, screenshot_at=(seconds, Path(__file__).parent / name)))
+    picture = Path(__file__).parent / name
+    sys.exit(run_windowed(RunOptions(DEMO_MEDIA), screenshot_at=(seconds, picture)))

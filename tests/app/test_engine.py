@@ -17,7 +17,8 @@ from app.events import (
     SpeechEnded,
     UtteranceLabelled,
 )
-from app.models import ModelOptions, Models, load_models
+from app.models import Models, load_models
+from app.options import ModelOptions
 from live_features.clocks import RealClock, VirtualClock
 from live_features.errors import UserFacingError
 from live_features.media import AudioBlock, MediaInfo, VideoFrame
@@ -29,7 +30,7 @@ SECONDS = 10.0
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    return load_models(ModelOptions(offline=True), lambda doing: None)
+    return load_models(ModelOptions(offline=True))
 
 
 class Excerpt:
