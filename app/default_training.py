@@ -88,7 +88,7 @@ def train_default(
     expression = assets / "expression"
     if not (expression / "weights.safetensors").is_file():
         report("Training the expression network on FER2013")
-        train_expression(data / "fer2013", expression, seed=seed)
+        train_expression(data / "fer2013", expression)
     splits = _load(data, expression, cache, report)
     priors = _priors(splits["train"].lines)
     rates = _match(splits, priors, seed, report)
