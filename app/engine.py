@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, overload
 
 import numpy as np
-from live_features.faces import FaceAnalyser, FaceTimeline
 from numpy.typing import NDArray
 
 from app.events import (
@@ -44,6 +43,7 @@ from app.preview import LatestFrame
 from app.workers import InlineStage, Stage, ThreadStage
 from live_features.endpointing import Endpointer, SpeechDropped, SpeechSegment, SpeechStart
 from live_features.errors import UserFacingError
+from live_features.faces import FaceAnalyser, FaceTimeline
 from live_features.media import AudioBlock, Clock, MediaSource, VideoFrame
 from live_features.speakers import SpeakerTracker
 from live_features.voice_activity import VoiceActivityDetector
