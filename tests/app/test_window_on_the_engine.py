@@ -1,0 +1,63 @@
+"""The window in front of the real engine, closed in the middle of its work."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from app.assets import DEMO_MEDIA
+from app.cli import opened, read
+from app.options import ModelOptions, RunOptions
+from app.preview import LatestFrame
+from app.state import SessionState, Snapshot
+from app.ui.availability import qt_unavailable
+
+if _MISSING := qt_unavailable():
+    pytest.skip(_MISSING, allow_module_level=True)
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from app.ui.run import run_window
+
+
+@pytest.mark.usefixtures("qapp")
+def test_closing_in_the_middle_labels_what_was_heard_and_leaves_nothing_running() -> None:
+    state, preview = SessionState(), LatestFrame()
+    seen: list[Snapshot] = []
+
+    def close_after_the_first_label() -> None:
+        now = state.snapshot()
+        if now.utterances or now.phase == "failed":
+            seen.append(now)
+            QApplication.closeAllWindows()
+
+    timer = QTimer()
+    timer.setInterval(20)
+    timer.timeout.connect(close_after_the_first_label)
+    timer.start()
+    with opened(RunOptions(DEMO_MEDIA, speed=2.0, models=ModelOptions(offline=True))) as session:
+
+        def work(stop: threading.Event) -> None:
+            read(
+                session,
+                state,
+                report=lambda doing: state.show(message=doing),
+                progress=lambda time: state.show(position=time),
+                preview=preview,
+                stop=stop,
+            )
+
+        status = run_window(state, preview, title="sdt-live", work=work)
+    timer.stop()
+    assert status == 0
+    assert seen[0].phase == "running"
+    assert preview.get() is not None
+    now = state.snapshot()
+    assert now.phase == "ended"
+    assert 1 <= len(now.utterances) < 10
+    assert now.position < 60.0
+    ours = {"session", "recogniser", "listener", "watcher"}
+    assert ours.isdisjoint(thread.name for thread in threading.enumerate())
+    assert [w for w in QApplication.topLevelWidgets() if w.isVisible()] == []
