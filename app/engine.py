@@ -48,7 +48,7 @@ from live_features.media import AudioBlock, Clock, MediaSource, VideoFrame
 from live_features.speakers import SpeakerTracker
 from live_features.voice_activity import VoiceActivityDetector
 from sdt_model.dialogues import UtteranceFeatures
-from sdt_model.incremental import DialogueEmotions, IncrementalSDT, UtteranceEmotion
+from sdt_model.incremental import IncrementalSDT, UtteranceEmotion
 
 ANALYSIS_RATE = 5.0
 """Faces are analysed this often, in Hz of media time."""
@@ -228,7 +228,7 @@ class Recogniser:
         self._told.append(utterance)
         self._tell(utterance)
         self._finished("emotion", segment, index)
-        self._revise(emotions)
+        self._revise()
 
     def _finished(self, stage: str, segment: SpeechSegment, index: int) -> None:
         self._tell(StageFinished(media_time=segment.end, index=index, stage=stage))
@@ -258,8 +258,9 @@ class Recogniser:
         self._owners = {track: votes.most_common(1)[0][0] for track, votes in self._votes.items()}
         return tracks[talking].features.embedding
 
-    def _revise(self, emotions: DialogueEmotions) -> None:
-        for index, (told, emotion) in enumerate(zip(self._told, emotions.utterances, strict=True)):
+    def _revise(self) -> None:
+        past = self._dialogue.refresh().utterances
+        for index, (told, emotion) in enumerate(zip(self._told, past, strict=True)):
             reading = _reading(emotion)
             moved = max(abs(a - b) for a, b in zip(reading.fused, told.reading.fused, strict=True))
             if moved >= _REVISION:

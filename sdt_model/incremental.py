@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sdt_model.config import SDTConfig
-from sdt_model.dialogues import Dialogue, UtteranceFeatures, collate
+from sdt_model.dialogues import Dialogue, DialogueBatch, UtteranceFeatures, collate
 from sdt_model.errors import SDTError
-from sdt_model.model import SDT
+from sdt_model.incremental_cache import DialogueCache, StackedSDT
+from sdt_model.model import SDT, SDTOutput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,7 @@ class UtteranceEmotion:
 
 @dataclass(frozen=True, slots=True)
 class DialogueEmotions:
-    """Every utterance of the conversation in order, the newest last."""
+    """The last reading of every utterance of the conversation in order, the newest last."""
 
     utterances: tuple[UtteranceEmotion, ...]
 
@@ -49,52 +50,88 @@ class IncrementalSDT:
     """Reads a conversation utterance by utterance, each with all that was said before it.
 
     Features are standardised ones (``FeatureStatistics.standardise``) and speakers are numbers
-    below ``config.speakers``. Every call that returns :class:`DialogueEmotions` covers the whole
-    conversation; the newest utterance is always exact, and after :meth:`refresh` so is the past.
+    below ``config.speakers``. What is read equals ``SDT.forward`` over the conversation so far, to
+    rounding: nothing is approximated. :meth:`append` reads the newest utterance alone and leaves
+    the past as it was last read; :meth:`refresh` then reads the past anew. Both return the whole
+    conversation.
 
     With a ``window`` at most that many utterances are read together: when it overflows, its oldest
-    quarter leaves at once, and those utterances keep their last emotions.
+    quarter leaves at once, and those utterances keep their last emotions. The positions of those
+    that stay count from 0 again.
 
-    The full model runs again over the dialogue at every call, so a call costs a forward pass.
+    A model of one layer is read from caches, see :mod:`sdt_model.incremental_cache`: a new
+    utterance costs little more than one alone. It is prepared once, in a copy of its weights. With
+    more layers ``cached`` is false, and every call that reads runs the model over the dialogue.
     """
 
     def __init__(self, model: SDT, window: int | None = None) -> None:
         if window is not None and window < 1:
             raise SDTError(f"the context window is {window}: give at least 1 utterance, or none")
         self._model = model.eval()
+        self._device = next(model.parameters()).device
         self._window = window
+        self._weights = StackedSDT(model) if model.config.layers == 1 else None
         self.reset()
 
     def __len__(self) -> int:
-        return len(self._features)
+        return self._left + len(self._features)
 
     @property
     def config(self) -> SDTConfig:
         return self._model.config
 
+    @property
+    def cached(self) -> bool:
+        """Whether appending costs less than reading the dialogue from its start."""
+        return self._weights is not None
+
     def reset(self) -> None:
-        """Forget the conversation."""
+        """Forget the conversation and free what was kept of it."""
+        self._left = 0  # utterances that have left the window
         self._features: list[UtteranceFeatures] = []
         self._speakers: list[int] = []
         self._emotions: list[UtteranceEmotion] = []
+        self._current: list[UtteranceEmotion] | None = []  # of the window, once known
+        self._cache = self._rebuilt([], [])
 
     def append(self, features: UtteranceFeatures, speaker: int) -> DialogueEmotions:
-        """Add an utterance; raises :class:`SDTError` when it does not fit the model."""
+        """Add an utterance and read it; the past keeps its last reading until :meth:`refresh`.
+
+        Raises :class:`SDTError` when the utterance does not fit the model.
+        """
         self._check(features, speaker)
+        leaving = self._leaving()
+        if leaving:
+            del self._features[:leaving], self._speakers[:leaving]
+            self._left += leaving
+            self._cache = self._rebuilt(self._features, self._speakers)
         self._features.append(features)
         self._speakers.append(speaker)
-        return self.refresh()
+        if self._cache is None:
+            self._current = self._read(self._features, self._speakers)
+            newest = self._current[-1]
+        else:
+            self._current = None
+            output = self._cache.append(self._batch([features], [speaker]))
+            (newest,) = _emotions(output, [features])
+        self._emotions.append(newest)
+        return DialogueEmotions(tuple(self._emotions))
 
     def preview(self, features: UtteranceFeatures, speaker: int) -> UtteranceEmotion:
         """How an utterance would read if it ended now; nothing is kept."""
         self._check(features, speaker)
-        return self._read([*self._features, features], [*self._speakers, speaker])[-1]
+        leaving = self._leaving()
+        context, speakers = self._features[leaving:], self._speakers[leaving:]
+        cache = self._rebuilt(context, speakers) if leaving else self._cache
+        if cache is None:
+            return self._read([*context, features], [*speakers, speaker])[-1]
+        return _emotions(cache.preview(self._batch([features], [speaker])), [features])[0]
 
     def refresh(self) -> DialogueEmotions:
         """Read the past again in the light of what has been said since."""
-        if self._features:
-            emotions = self._read(self._features, self._speakers)
-            self._emotions[len(self._features) - len(emotions) :] = emotions
+        if self._current is None:
+            self._current = self._read_all()
+        self._emotions[self._left :] = self._current
         return DialogueEmotions(tuple(self._emotions))
 
     def relabel(self, speakers: Sequence[int]) -> DialogueEmotions:
@@ -105,16 +142,20 @@ class IncrementalSDT:
             )
         for speaker in speakers:
             self._check_speaker(speaker)
-        self._speakers = list(speakers)
-        return self.refresh()
+        self._speakers = list(speakers[self._left :])
+        return self._read_anew()
 
     def edit(self, index: int, features: UtteranceFeatures) -> DialogueEmotions:
-        """Replace the features of utterance ``index``, and read the dialogue again."""
+        """Replace the features of utterance ``index``, and read the dialogue again.
+
+        One that has left the window keeps its last reading.
+        """
         if not 0 <= index < len(self):
             raise SDTError(f"there is no utterance {index}: the dialogue has {len(self)}")
         features.check(self.config)
-        self._features[index] = features
-        return self.refresh()
+        if index >= self._left:
+            self._features[index - self._left] = features
+        return self._read_anew()
 
     def _check(self, features: UtteranceFeatures, speaker: int) -> None:
         features.check(self.config)
@@ -127,39 +168,69 @@ class IncrementalSDT:
                 f"{self.config.speakers - 1}): map people to fewer numbers or use a model with more"
             )
 
-    def _start(self, count: int) -> int:
-        """The first of ``count`` utterances that is still read."""
-        if self._window is None or count <= self._window:
+    def _leaving(self) -> int:
+        """How many utterances make room in the window for one more."""
+        if self._window is None or len(self._features) < self._window:
             return 0
-        block = max(1, self._window // 4)
-        return -(-(count - self._window) // block) * block
+        return max(1, self._window // 4)
 
-    @torch.inference_mode()
+    def _read_anew(self) -> DialogueEmotions:
+        self._cache = self._rebuilt(self._features, self._speakers)
+        self._current = None
+        return self.refresh()
+
+    def _read_all(self) -> list[UtteranceEmotion]:
+        if self._cache is None:
+            return self._read(self._features, self._speakers)
+        emotions: list[UtteranceEmotion] = []
+        for output in self._cache.read():
+            emotions += _emotions(output, self._features[len(emotions) :])
+        return emotions
+
     def _read(
         self, features: Sequence[UtteranceFeatures], speakers: Sequence[int]
     ) -> list[UtteranceEmotion]:
-        start = self._start(len(features))
-        context = features[start:]
-        dialogue = Dialogue.from_utterances("live", context, speakers[start:], self.config)
-        device = next(self._model.parameters()).device
-        output = self._model(collate([dialogue], self.config).to(device))
+        """Run the whole model over a dialogue."""
+        if not features:
+            return []
+        with torch.inference_mode():
+            return _emotions(self._model(self._batch(features, speakers)), features)
 
-        fused, *students = (
-            _numpy(logits[0].softmax(-1)) for logits in (output.fused, *output.students)
-        )  # (1, N, C) -> (N, C)
-        gates = _numpy(output.gates[0].mean(-1))  # (1, N, 3, d) -> (N, 3)
-        norms = (output.gates[0] * output.hidden[0]).norm(dim=-1)  # (1, N, 3, d) -> (N, 3)
-        contributions = _numpy(norms / norms.sum(-1, keepdim=True))
-        emotions = []
-        for i, utterance in enumerate(context):
-            text, audio, visual = (
-                None if vector is None else probabilities[i]
-                for vector, probabilities in zip(utterance.vectors, students, strict=True)
-            )
-            emotions.append(
-                UtteranceEmotion(fused[i], text, audio, visual, gates[i], contributions[i])
-            )
-        return emotions
+    def _rebuilt(
+        self, features: Sequence[UtteranceFeatures], speakers: Sequence[int]
+    ) -> DialogueCache | None:
+        """The caches of a dialogue; None for a model that is not read from caches."""
+        if self._weights is None:
+            return None
+        cache = DialogueCache(self._weights)
+        if features:
+            cache.extend(self._batch(features, speakers))
+        return cache
+
+    def _batch(
+        self, features: Sequence[UtteranceFeatures], speakers: Sequence[int]
+    ) -> DialogueBatch:
+        dialogue = Dialogue.from_utterances("live", features, speakers, self.config)
+        return collate([dialogue], self.config).to(self._device)
+
+
+@torch.inference_mode()
+def _emotions(output: SDTOutput, utterances: Sequence[UtteranceFeatures]) -> list[UtteranceEmotion]:
+    """The reading of each row of ``output`` (1, R, ...), which are the first R ``utterances``."""
+    fused, *students = (
+        _numpy(logits[0].softmax(-1)) for logits in (output.fused, *output.students)
+    )  # (1, R, C) -> (R, C)
+    gates = _numpy(output.gates[0].mean(-1))  # (1, R, 3, d) -> (R, 3)
+    norms = (output.gates[0] * output.hidden[0]).norm(dim=-1)  # (1, R, 3, d) -> (R, 3)
+    contributions = _numpy(norms / norms.sum(-1, keepdim=True))
+    emotions = []
+    for i, utterance in enumerate(utterances[: len(fused)]):
+        text, audio, visual = (
+            None if vector is None else probabilities[i]
+            for vector, probabilities in zip(utterance.vectors, students, strict=True)
+        )
+        emotions.append(UtteranceEmotion(fused[i], text, audio, visual, gates[i], contributions[i]))
+    return emotions
 
 
 def _numpy(tensor: Tensor) -> NDArray[np.float32]:

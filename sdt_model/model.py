@@ -20,16 +20,17 @@ from torch import Tensor, nn
 from sdt_model.config import MODALITIES, SDTConfig
 from sdt_model.dialogues import DialogueBatch
 
-_EPSILON = 1e-6
+NORM_EPSILON = 1e-6
 
-_SOURCES = {
+SOURCES = {
     "text": ("text", "audio", "visual"),
     "audio": ("audio", "text", "visual"),
     "visual": ("visual", "text", "audio"),
 }
 """For each target modality n the sources m of its three encoders, its own first."""
 
-_PAIRS = tuple(f"{m}_to_{n}" for n in MODALITIES for m in _SOURCES[n])
+PAIRS = tuple(f"{m}_to_{n}" for n in MODALITIES for m in SOURCES[n])
+"""The nine encoders m → n, three for each target n in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,14 @@ class SDTOutput:
         return self.text, self.audio, self.visual
 
 
-def sinusoidal_positions(length: int, size: int, device: torch.device | None = None) -> Tensor:
-    """Position embeddings (length, size).
+def sinusoidal_positions(
+    length: int, size: int, device: torch.device | None = None, *, first: int = 0
+) -> Tensor:
+    """Embeddings (length, size) of the positions p from ``first`` on.
 
     PE[p, 2k] = sin(p / 10000^(2k / size)) and PE[p, 2k + 1] is its cosine; any length will do.
     """
-    position = torch.arange(length, dtype=torch.float32, device=device)
+    position = torch.arange(first, first + length, dtype=torch.float32, device=device)
     even = torch.arange(0, size, 2, dtype=torch.float32, device=device)
     frequency = torch.exp(even * (-math.log(10_000.0) / size))
     angle = torch.outer(position, frequency)  # (N, d/2)
@@ -100,7 +103,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: SDTConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(config.hidden, eps=_EPSILON)
+        self.norm = nn.LayerNorm(config.hidden, eps=NORM_EPSILON)
         self.expand = nn.Linear(config.hidden, config.hidden)
         self.contract = nn.Linear(config.hidden, config.hidden)
         self.dropout = nn.Dropout(config.dropout)
@@ -115,7 +118,7 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, config: SDTConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(config.hidden, eps=_EPSILON)
+        self.norm = nn.LayerNorm(config.hidden, eps=NORM_EPSILON)
         self.attention = MultiHeadAttention(config)
         self.dropout = nn.Dropout(config.dropout)
         self.feed_forward = FeedForward(config)
@@ -203,8 +206,8 @@ class SDT(nn.Module):
         )
         self.speakers = nn.Embedding(config.speakers + 1, d, padding_idx=config.speakers)
 
-        self.encoders = nn.ModuleDict({pair: Encoder(config) for pair in _PAIRS})
-        self.unimodal_gates = nn.ModuleDict({pair: UnimodalGate(config) for pair in _PAIRS})
+        self.encoders = nn.ModuleDict({pair: Encoder(config) for pair in PAIRS})
+        self.unimodal_gates = nn.ModuleDict({pair: UnimodalGate(config) for pair in PAIRS})
         self.reductions = nn.ModuleDict({m: nn.Linear(3 * d, d) for m in MODALITIES})
         self.multimodal_gate = MultimodalGate(config)
 
@@ -224,8 +227,11 @@ class SDT(nn.Module):
         hidden = torch.stack(
             [self.represent(n, streams, embedding, batch.mask) for n in MODALITIES], dim=-2
         )  # three (B, N, d) -> (B, N, 3, d)
-        fused, gates = self.multimodal_gate(hidden)
+        return self.classify(hidden)
 
+    def classify(self, hidden: Tensor) -> SDTOutput:
+        """What the teacher and the students make of H_t, H_a, H_v stacked (B, N, 3, d)."""
+        fused, gates = self.multimodal_gate(hidden)
         text, audio, visual = (
             self.students[m](h) for m, h in zip(MODALITIES, hidden.unbind(-2), strict=True)
         )
@@ -241,9 +247,11 @@ class SDT(nn.Module):
             streams[modality] = self.projections[modality](known)  # (B, N, D_m) -> (B, N, d)
         return streams
 
-    def embed(self, speakers: Tensor) -> Tensor:
-        """When plus who, (B, N, d), for speakers (B, N)."""
-        positions = sinusoidal_positions(speakers.shape[1], self.config.hidden, speakers.device)
+    def embed(self, speakers: Tensor, first: int = 0) -> Tensor:
+        """When plus who, (B, N, d), for speakers (B, N) of the utterances from ``first`` on."""
+        positions = sinusoidal_positions(
+            speakers.shape[1], self.config.hidden, speakers.device, first=first
+        )
         return positions.to(self.speakers.weight.dtype) + self.speakers(speakers)
 
     def represent(
@@ -251,7 +259,7 @@ class SDT(nn.Module):
     ) -> Tensor:
         """H_n (B, N, d): the three views of the target modality, gated, side by side, reduced."""
         views = []
-        for source in _SOURCES[target]:
+        for source in SOURCES[target]:
             pair = f"{source}_to_{target}"
             keys = None if source == target else streams[source]
             view = self.encoders[pair](streams[target], keys, embedding, mask)  # (B, N, d)

@@ -1,25 +1,45 @@
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sdt_helpers import random_dialogue, small_model, utterances_of
 
 from sdt_model.dialogues import Dialogue, UtteranceFeatures, collate
 from sdt_model.errors import SDTError
 from sdt_model.incremental import DialogueEmotions, IncrementalSDT, UtteranceEmotion
+from sdt_model.incremental_cache import StackedSDT
 from sdt_model.model import SDT
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Products this small gain nothing from a second thread, and wait for it on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def assert_reads(emotions: DialogueEmotions, model: SDT, dialogue: Dialogue) -> None:
     """``emotions`` are those of a plain forward over ``dialogue``."""
+    assert len(emotions.utterances) == len(dialogue)
+    assert_ends_with(emotions.utterances, model, dialogue)
+
+
+def assert_ends_with(emotions: Sequence[UtteranceEmotion], model: SDT, dialogue: Dialogue) -> None:
+    """``emotions`` are those of the last utterances in a plain forward over ``dialogue``."""
     with torch.inference_mode():
         output = model(collate([dialogue], model.config))
     students = [logits[0].softmax(-1).numpy() for logits in output.students]
-    assert len(emotions.utterances) == len(dialogue)
-    for i, emotion in enumerate(emotions.utterances):
+    for i, emotion in enumerate(emotions, start=len(dialogue) - len(emotions)):
         close(emotion.fused, output.fused[0, i].softmax(-1).numpy())
         close(emotion.gates, output.gates[0, i].mean(-1).numpy())
         norms = (output.gates[0, i] * output.hidden[0, i]).norm(dim=-1)
@@ -50,6 +70,144 @@ def test_every_prefix_reads_like_a_full_forward(layers: int) -> None:
         emotions = live.append(utterance, int(dialogue.speakers[i]))
         same(emotions.newest, emotions.utterances[-1])
         assert_reads(live.refresh(), model, dialogue.prefix(i + 1))
+
+
+def test_three_hundred_appends_read_like_a_full_forward() -> None:
+    model = small_model(hidden=64, heads=4, speakers=9)
+    # Sharper attention than that of a model without training, as the running softmax has to bear.
+    for encoder in model.encoders.values():
+        encoder.layers[0].attention.query.weight.data *= 6
+    dialogue = random_dialogue(300, missing=0.1, speakers=9)
+    live = IncrementalSDT(model)
+    for i, utterance in enumerate(utterances_of(dialogue)):
+        emotions = live.append(utterance, int(dialogue.speakers[i]))
+        assert_ends_with([emotions.newest], model, dialogue.prefix(i + 1))
+        if (i + 1) % 25 == 0:
+            assert_reads(live.refresh(), model, dialogue.prefix(i + 1))
+    turned = replace(dialogue, speakers=dialogue.speakers[::-1].copy())
+    assert_reads(live.relabel([int(speaker) for speaker in turned.speakers]), model, turned)
+
+
+OPERATIONS = st.one_of(
+    st.tuples(st.just("append"), st.integers(0, 2**16)),
+    st.tuples(st.just("append"), st.integers(0, 2**16)),
+    st.tuples(st.sampled_from(["preview", "edit", "relabel"]), st.integers(0, 2**16)),
+    st.tuples(st.sampled_from(["refresh", "reset"]), st.just(0)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.tuples(*[st.integers(1, 9)] * 3),
+    heads=st.integers(1, 3),
+    width=st.sampled_from([2, 4, 6]),
+    layers=st.sampled_from([1, 1, 1, 2]),
+    pinned=st.booleans(),
+    speakers=st.integers(1, 4),
+    window=st.none() | st.integers(1, 9),
+    operations=st.lists(OPERATIONS, min_size=1, max_size=25),
+)
+def test_whatever_is_done_the_reading_is_that_of_a_full_forward(
+    sizes: tuple[int, int, int],
+    heads: int,
+    width: int,
+    layers: int,
+    pinned: bool,
+    speakers: int,
+    window: int | None,
+    operations: list[tuple[str, int]],
+) -> None:
+    text, audio, visual = sizes
+    model = small_model(
+        text_dim=text,
+        audio_dim=audio,
+        visual_dim=visual,
+        hidden=heads * width,
+        heads=heads,
+        layers=layers,
+        speakers=speakers,
+        trainable_unimodal_gates=not pinned,
+    )
+    live = IncrementalSDT(model, window)
+    assert live.cached == (layers == 1)
+    said: list[UtteranceFeatures] = []
+    by: list[int] = []
+
+    def in_window(utterances: list[UtteranceFeatures], people: list[int]) -> Dialogue:
+        start = 0
+        if window is not None and len(utterances) > window:
+            block = max(1, window // 4)
+            start = ceil((len(utterances) - window) / block) * block
+        return Dialogue.from_utterances("d", utterances[start:], people[start:], model.config)
+
+    for operation, seed in operations:
+        rng = np.random.default_rng(seed)
+        vectors = [rng.normal(size=size).astype(np.float32) for size in sizes]
+        features = UtteranceFeatures(*(v if rng.random() < 0.8 else None for v in vectors))
+        speaker = int(rng.integers(speakers))
+        match operation:
+            case "append":
+                past = live.refresh().utterances if seed % 2 else ()
+                emotions = live.append(features, speaker)
+                said.append(features)
+                by.append(speaker)
+                assert len(live) == len(emotions.utterances) == len(said)
+                for kept, before in zip(emotions.utterances, past, strict=False):
+                    same(kept, before)
+                assert_ends_with([emotions.newest], model, in_window(said, by))
+                continue
+            case "preview":
+                preview = live.preview(features, speaker)
+                assert_ends_with([preview], model, in_window([*said, features], [*by, speaker]))
+                emotions = live.refresh()
+            case "edit" if said:
+                index = int(rng.integers(len(said)))
+                said[index] = features
+                emotions = live.edit(index, features)
+            case "relabel":
+                by = [int(person) for person in rng.integers(speakers, size=len(said))]
+                emotions = live.relabel(by)
+            case "reset":
+                live.reset()
+                said, by = [], []
+                emotions = live.refresh()
+            case _:
+                emotions = live.refresh()
+        assert len(live) == len(emotions.utterances) == len(said)
+        if said:
+            context = in_window(said, by)
+            assert_ends_with(emotions.utterances[-len(context) :], model, context)
+
+
+def test_the_past_keeps_its_reading_until_it_is_refreshed() -> None:
+    dialogue = random_dialogue(4)
+    live = IncrementalSDT(small_model())
+    firsts = [live.append(u, i % 2).newest for i, u in enumerate(utterances_of(dialogue))]
+    kept = live.append(utterances_of(dialogue)[0], 2)
+    assert list(kept.utterances[:-1]) == firsts
+    revised = live.refresh()
+    same(revised.newest, kept.newest)
+    for before, now in zip(firsts, revised.utterances, strict=False):
+        assert np.abs(before.fused - now.fused).max() > 1e-5
+
+
+def test_what_left_the_window_or_was_reset_is_let_go() -> None:
+    live = IncrementalSDT(small_model(), window=4)
+    held = []
+    for seed in range(6):
+        (utterance,) = utterances_of(random_dialogue(1, seed))
+        vector = np.array(utterance.text)
+        held.append(weakref.ref(vector))
+        live.append(replace(utterance, text=vector), 0)
+        del vector, utterance
+    assert [reference() is None for reference in held] == [True] * 2 + [False] * 4
+    live.reset()
+    assert all(reference() is None for reference in held)
+
+
+def test_only_one_layer_can_be_read_from_caches() -> None:
+    with pytest.raises(SDTError, match="2 layers an encoder cannot be read from caches"):
+        StackedSDT(small_model(layers=2))
 
 
 def test_readings_are_shares() -> None:
@@ -102,7 +260,8 @@ def test_a_window_drops_the_oldest_in_blocks_and_keeps_what_they_read() -> None:
     model, dialogue = small_model(), random_dialogue(11)
     live = IncrementalSDT(model, window=8)
     for i, utterance in enumerate(utterances_of(dialogue)):
-        emotions = live.append(utterance, int(dialogue.speakers[i]))
+        live.append(utterance, int(dialogue.speakers[i]))
+        emotions = live.refresh()
         start = {8: 2, 9: 2, 10: 4}.get(i, 0)
         context = replace(
             dialogue.prefix(i + 1),
