@@ -102,7 +102,8 @@ def fit(
     the same start gives the same end, and on the CPU bit for bit. With ``resume`` the state is
     written to that file after every epoch, and an interrupted run that is started again with the
     same arguments goes on from there to the numbers that it would have reached; only ``epochs`` and
-    ``patience`` may differ. ``on_epoch`` hears of every epoch.
+    ``patience`` may differ. ``on_epoch`` hears of every epoch before its state is written, so it
+    hears again of one that was interrupted in between.
 
     Raises :class:`SDTError` when data, options or the state do not fit, or when the loss diverges.
     """
@@ -126,10 +127,10 @@ def fit(
         history.append(report)
         if _best(history) is report:
             best_weights = _copy_weights(model)
-        if resume is not None:
-            _save_state(resume, run, model, optimiser, history=history, best_weights=best_weights)
         if on_epoch is not None:
             on_epoch(report)
+        if resume is not None:
+            _save_state(resume, run, model, optimiser, history=history, best_weights=best_weights)
     model.load_state_dict(best_weights)
     model.eval()
     return FitResult(tuple(history), _best(history))

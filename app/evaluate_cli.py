@@ -1,0 +1,247 @@
+"""``sdt-evaluate``: what a checkpoint makes of labelled dialogues."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from app.confusion_picture import confusion_png
+from app.models import resolve_device
+from app.options import DEVICES
+from live_features.errors import UserFacingError
+from sdt_model.checkpoints import Checkpoint, load_checkpoint
+from sdt_model.config import MODALITIES
+from sdt_model.corpora import read_public_pickle
+from sdt_model.dialogues import Dialogue, load_dialogues
+from sdt_model.errors import SDTError
+from sdt_model.evaluation import (
+    Context,
+    Distribution,
+    Evaluation,
+    GateReport,
+    Interval,
+    Intervals,
+    Scores,
+    Stability,
+    gate_report,
+    predict,
+    prefix_stability,
+)
+from sdt_model.files import write_atomically
+
+_CLASSIFIERS = ("fused", "text", "audio", "visual")
+_CONTEXTS: dict[str, tuple[Context, ...]] = {
+    "full": ("full",),
+    "prefix": ("prefix",),
+    "both": ("full", "prefix"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The figures in one context; intervals stand in the order of the classifiers."""
+
+    evaluation: Evaluation
+    intervals: tuple[Intervals | None, ...]
+
+    def rows(self) -> list[tuple[str, Scores, Intervals]]:
+        """The classifiers that have a score, by name."""
+        rows = []
+        for name, intervals in zip(_CLASSIFIERS, self.intervals, strict=True):
+            scores = getattr(self.evaluation, name)
+            if scores is not None and intervals is not None:
+                rows.append((name, scores, intervals))
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """All that was asked for: stability comes with prefixes, gates with full context."""
+
+    readings: tuple[_Reading, ...]
+    stability: Stability | None
+    gates: GateReport | None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status: 0, or 2 after one sentence on standard error."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    try:
+        checkpoint = load_checkpoint(options.checkpoint)
+        dialogues = [
+            checkpoint.statistics.standardise_dialogue(dialogue)
+            for dialogue in _read(options.features)
+        ]
+        with console.status("Evaluating"):
+            report = _evaluate(
+                checkpoint, dialogues, _CONTEXTS[options.context], resolve_device(options.device)
+            )
+        if options.json:
+            text = json.dumps(_as_json(report, checkpoint, options), indent=2, ensure_ascii=False)
+            write_atomically(options.json, f"{text}\n".encode())
+        if options.confusion:
+            first = report.readings[0].evaluation
+            title = f"Fused classifier, {first.context} context"
+            classes = checkpoint.config.classes
+            picture = confusion_png(first.fused.confusion, classes, title)
+            write_atomically(options.confusion, picture)
+    except (UserFacingError, SDTError) as error:
+        print(f"sdt-evaluate: {error}", file=sys.stderr)
+        return 2
+    _print(report, checkpoint.config.classes, console)
+    return 0
+
+
+def _read(path: Path) -> Sequence[Dialogue]:
+    """The dialogues of a store, or the test split of a public feature file."""
+    if path.suffix.lower() in (".pkl", ".pickle"):
+        return read_public_pickle(path).test
+    return load_dialogues(path)
+
+
+def _evaluate(
+    checkpoint: Checkpoint, dialogues: Sequence[Dialogue], contexts: Sequence[Context], device: str
+) -> _Report:
+    model = checkpoint.model
+    readings = []
+    for context in contexts:
+        predictions = predict(model, dialogues, context, device)
+        readings.append(_Reading(predictions.evaluation(), predictions.intervals()))
+    return _Report(
+        readings=tuple(readings),
+        stability=prefix_stability(model, dialogues, device) if "prefix" in contexts else None,
+        gates=gate_report(model, dialogues, device) if "full" in contexts else None,
+    )
+
+
+def _as_json(
+    report: _Report, checkpoint: Checkpoint, options: argparse.Namespace
+) -> dict[str, Any]:
+    return {
+        "checkpoint": {"folder": str(options.checkpoint), "sha256": checkpoint.card["sha256"]},
+        "features": str(options.features),
+        "classes": list(checkpoint.config.classes),
+        "context": {
+            reading.evaluation.context: {
+                name: asdict(scores) | {"interval_95": asdict(intervals)}
+                for name, scores, intervals in reading.rows()
+            }
+            for reading in report.readings
+        },
+        "stability": None if report.stability is None else asdict(report.stability),
+        "gates": None if report.gates is None else asdict(report.gates),
+    }
+
+
+def _print(report: _Report, classes: Sequence[str], console: Console) -> None:
+    columns = [
+        (reading.evaluation.context, name, scores, intervals)
+        for reading in report.readings
+        for name, scores, intervals in reading.rows()
+    ]
+    table = _table("context", "classifier", "weighted F1 (95 %)", "accuracy (95 %)", "ECE", "of")
+    for context, name, scores, intervals in columns:
+        table.add_row(
+            context,
+            name,
+            _figure(scores.weighted_f1, intervals.weighted_f1),
+            _figure(scores.accuracy, intervals.accuracy),
+            f"{scores.calibration_error:.3f}",
+            str(scores.utterances),
+        )
+    console.print(table)
+
+    per_class = _table("F1", *(f"{context}\n{name}" for context, name, *_ in columns))
+    for i, emotion in enumerate(classes):
+        per_class.add_row(emotion, *(f"{scores.f1[i]:.3f}" for _, _, scores, _ in columns))
+    console.print(per_class)
+
+    if (stability := report.stability) is not None:
+        console.print(
+            f"As dialogues go on, {stability.ever_flipped:.1%} of utterances ever change their "
+            f"label ({stability.flips:.2f} changes an utterance); a label is final after "
+            f"{stability.mean_until_final:.1f} later utterances on average "
+            f"(median {stability.median_until_final:g})."
+        )
+    if report.gates is not None:
+        _print_gates(report.gates, console)
+
+
+def _print_gates(gates: GateReport, console: Console) -> None:
+    table = _table("modality", "mean gate", "share", "drop", "r gate", "r share")
+    for modality in MODALITIES:
+        if (figures := getattr(gates, modality)) is not None:
+            table.add_row(
+                modality,
+                _spread(figures.gate),
+                _spread(figures.contribution),
+                _spread(figures.drop),
+                _correlation(figures.gate_agreement),
+                _correlation(figures.contribution_agreement),
+            )
+    table.caption = (
+        "mean ± sd, 5 % to 95 % · share: of the contributions, gate times representation · drop: "
+        "what the answer's probability loses without the modality · r: rank correlation with drop"
+    )
+    console.print(table)
+
+
+def _table(*headers: str) -> Table:
+    """Columns that fit 80 characters without a cell being broken."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for header in headers:
+        table.add_column(header, no_wrap=True)
+    return table
+
+
+def _figure(value: float, interval: Interval) -> str:
+    return f"{value:.3f} ({interval.low:.3f}–{interval.high:.3f})"
+
+
+def _spread(values: Distribution) -> str:
+    return f"{values.mean:.3f} ± {values.sd:.3f}\n{values.p5:.3f} to {values.p95:.3f}"
+
+
+def _correlation(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sdt-evaluate", description="Scores an SDT checkpoint on labelled dialogues."
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the checkpoint's folder")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        required=True,
+        help="a store of dialogues, or a public .pkl file for its test split",
+    )
+    parser.add_argument(
+        "--context",
+        choices=tuple(_CONTEXTS),
+        default="full",
+        help="label with the whole dialogue, with only the past as live, or both (default: full)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument(
+        "--confusion", type=Path, metavar="PNG", help="draw the fused confusion matrix there"
+    )
+    parser.add_argument(
+        "--device", default="auto", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

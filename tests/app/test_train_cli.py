@@ -1,0 +1,171 @@
+"""``sdt-train`` on synthetic feature files in the public format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from app import train_cli
+from app.feature_training import (
+    PAPER_PROTOCOL,
+    VALIDATION_SELECTED,
+    train_on_features,
+    unstandardised,
+)
+from sdt_model.checkpoints import load_checkpoint
+from sdt_model.corpora import read_public_pickle
+from sdt_model.dialogues import collate
+from sdt_model.evaluation import evaluate
+from sdt_model.model import SDT
+from sdt_model.presets import PRESETS, Preset
+from tests.sdt_model.public_pickles import write_public_pickle
+
+
+def small(name: str) -> Preset:
+    """A preset's way to train, on a model that a test has time for."""
+    preset = PRESETS[name]
+    return Preset(
+        replace(preset.config, hidden=32, heads=4, dropout=0.1),
+        replace(preset.options, learning_rate=3e-3, batch_size=8),
+    )
+
+
+def train(
+    folder: Path, *, seeds: Sequence[int] = (0,), epochs: int = 3, name: str = "run"
+) -> dict[str, Any]:
+    return train_on_features(
+        "iemocap",
+        small("iemocap"),
+        folder / "features.pkl",
+        folder / name / "out",
+        folder / name / "states",
+        seeds=seeds,
+        epochs=epochs,
+        device="cpu",
+        command="the command",
+        report=lambda _: None,
+    )
+
+
+@pytest.fixture
+def sdt_train(monkeypatch: pytest.MonkeyPatch) -> Any:
+    presets = {name: small(name) for name in PRESETS}
+    monkeypatch.setattr(train_cli, "PRESETS", presets)
+    return lambda *arguments: train_cli.main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("corpus", ["iemocap", "meld"])
+def test_from_the_feature_file_to_a_checkpoint(
+    sdt_train: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], corpus: Any
+) -> None:
+    features, out = tmp_path / "features.pkl", tmp_path / "out"
+    best = write_public_pickle(features, corpus, train=48)
+    arguments = [corpus, "--features", features, "--out", out, "--device", "cpu"]
+    arguments += ["--seeds", 0, 1, "--epochs", 12, "--resume-dir", tmp_path / "states"]
+    assert sdt_train(*arguments) == 0
+    printed = capsys.readouterr().out
+    assert "best-test-epoch" in printed
+    assert "validation-selected" in printed
+    assert "mean ± sd" in printed
+
+    checkpoint = load_checkpoint(out)
+    card = checkpoint.card
+    assert card["command"].startswith(f"uv run sdt-train {corpus} --features")
+    assert card["data"]["dialogues"] == {"train": 43, "held out of train": 5, "test": 12}
+    assert card["training"]["epochs"] == 12
+    assert [seed["seed"] for seed in card["seeds"]] == [0, 1]
+    for seed in card["seeds"]:
+        assert seed[PAPER_PROTOCOL]["weighted_f1"] >= seed[VALIDATION_SELECTED]["weighted_f1"]
+    for protocol in (PAPER_PROTOCOL, VALIDATION_SELECTED):
+        values = [seed[protocol]["accuracy"] for seed in card["seeds"]]
+        figures = card["figures"][protocol]["accuracy"]
+        assert figures["mean"] == pytest.approx(np.mean(values))
+        assert figures["sd"] == pytest.approx(abs(values[0] - values[1]) / np.sqrt(2))
+    paper = card["figures"][PAPER_PROTOCOL]["weighted_f1"]["mean"]
+    assert paper == pytest.approx(best.weighted_f1, abs=0.1)
+
+    # What was saved is what was tested: the checkpoint repeats the figures of its seed.
+    saved = next(seed for seed in card["seeds"] if seed["seed"] == card["saved"]["seed"])
+    test = [
+        checkpoint.statistics.standardise_dialogue(dialogue)
+        for dialogue in read_public_pickle(features).test
+    ]
+    scores = evaluate(checkpoint.model, test).fused
+    assert scores.weighted_f1 == saved[VALIDATION_SELECTED]["weighted_f1"]
+    assert scores.accuracy == saved[VALIDATION_SELECTED]["accuracy"]
+
+
+def test_a_killed_training_goes_on_to_the_same_figures(tmp_path: Path) -> None:
+    write_public_pickle(tmp_path / "features.pkl")
+    whole = train(tmp_path, epochs=4, name="whole")
+    train(tmp_path, epochs=2, name="cut")
+    assert train(tmp_path, epochs=4, name="cut") == whole
+    assert train(tmp_path, epochs=4, name="cut") == whole
+
+    # Killed after the third epoch was tested, before it was saved.
+    train(tmp_path, epochs=2, name="unsaved")
+    log = tmp_path / "unsaved" / "states" / "iemocap-seed-0.json"
+    tested = json.loads(log.read_text())
+    log.write_text(json.dumps([*tested, tested[-1] | {"epoch": 3}]))
+    assert train(tmp_path, epochs=4, name="unsaved") == whole
+
+
+def test_one_seed_has_no_spread(tmp_path: Path) -> None:
+    write_public_pickle(tmp_path / "features.pkl")
+    card = train(tmp_path, epochs=1)
+    assert card["figures"][PAPER_PROTOCOL]["weighted_f1"]["sd"] is None
+
+
+def test_features_of_any_size_are_read_unscaled(tmp_path: Path) -> None:
+    def enlarge(fields: list[Any]) -> None:
+        fields[8] = {key: 3000 * rows for key, rows in fields[8].items()}
+
+    write_public_pickle(tmp_path / "features.pkl", change=enlarge)
+    corpus = read_public_pickle(tmp_path / "features.pkl")
+    model = SDT(replace(corpus.config, hidden=16, heads=2)).eval()
+    for vector in model.missing.values():
+        torch.nn.init.normal_(vector)
+    dialogue = replace(corpus.test[0], present=corpus.test[0].present.copy())
+    dialogue.present[0] = [True, False, False]
+    with torch.no_grad():
+        raw = model(collate([dialogue], model.config)).fused
+        statistics = unstandardised(model, corpus.train)
+        scaled = model(collate([statistics.standardise_dialogue(dialogue)], model.config)).fused
+    assert torch.equal(raw, scaled)
+
+
+def test_what_is_wrong_is_told_in_one_sentence(
+    sdt_train: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def complaint(recipe: str, features: Path, *more: object) -> str:
+        status = sdt_train(recipe, "--features", features, "--out", tmp_path / "out", *more)
+        assert status == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("sdt-train: ")
+        return lines[0]
+
+    features = tmp_path / "features.pkl"
+    assert "does not exist" in complaint("meld", features)
+    write_public_pickle(features, "iemocap")
+    assert "run sdt-train iemocap" in complaint("meld", features)
+    assert "epochs must be at least 1" in complaint("iemocap", features, "--epochs", 0)
+    assert "no device 'tpu'" in complaint("iemocap", features, "--device", "tpu")
+
+    states = tmp_path / "states"
+    states.mkdir()
+    (states / "iemocap-seed-0.pt").write_bytes(b"not a state")
+    assert "delete it to start anew" in complaint("iemocap", features, "--resume-dir", states)
+    (states / "iemocap-seed-0.json").write_bytes(b"[{")
+    assert "is damaged" in complaint("iemocap", features, "--resume-dir", states)
+    assert not (tmp_path / "out").exists()
+
+    with pytest.raises(SystemExit, match="2"):
+        sdt_train("iemocap", "--features", features, "--out", tmp_path, "--seeds", "-1")
