@@ -116,6 +116,7 @@ def voice_banks(
     if cache.is_file():
         with np.load(cache, allow_pickle=False) as stored:
             vectors = stored["vectors"]
+        _check_cache(cache, len(vectors), len(clips))
     else:
         rows = [
             extract(_speech(clip, Endpointer(new_voice_activity())))
@@ -225,6 +226,7 @@ def embed_lines(
     lengths = [len(lines) for lines in dialogues]
     if cache.is_file():
         vectors = np.load(cache, allow_pickle=False)
+        _check_cache(cache, len(vectors), sum(lengths))
     else:
         vectors = np.concatenate(
             [encode([u.text for u in lines]) for lines in track(dialogues, "Words")]
@@ -265,6 +267,13 @@ def linear_score(
         optimiser.step()
     guessed = linear(z).argmax(-1).numpy()
     return float(f1_score(dev[1], guessed, average="weighted"))
+
+
+def _check_cache(path: Path, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise UserFacingError(
+            f"{path} holds features of {found} items where the corpus has {wanted}: delete it."
+        )
 
 
 def _speech(clip: Path, endpointer: Endpointer) -> NDArray[np.float32]:

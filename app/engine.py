@@ -295,6 +295,7 @@ class LiveEngine:
         self._progress = progress
         self._speakers = speakers
         self._stopping = stopping or threading.Event()
+        self._position = 0.0
 
     def stop(self) -> None:
         """End early: what has been heard is still labelled. Safe from any thread."""
@@ -351,10 +352,14 @@ class LiveEngine:
                 reason = "stopped"
         except UserFacingError as error:
             reason = "medium_failed"
-            tell(ProblemOccurred(media_time=0.0, message=str(error)))
+            tell(ProblemOccurred(media_time=self._position, message=str(error)))
             raise
         finally:
-            tell(SessionEnded(media_time=0.0, reason=reason, utterances=recogniser.utterances))
+            tell(
+                SessionEnded(
+                    media_time=self._position, reason=reason, utterances=recogniser.utterances
+                )
+            )
 
     @property
     def _threaded(self) -> bool:
@@ -382,6 +387,7 @@ class LiveEngine:
                     if (tick := int(now * ANALYSIS_RATE)) > analysed:
                         analysed = tick
                         watching.put(item)
+            self._position = max(self._position, now)
             if self._progress is not None:
                 self._progress(now)
 

@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,16 +136,18 @@ def whisper(name_or_path: str = DEFAULT_WHISPER, *, offline: bool = False) -> We
     if name_or_path == DEFAULT_WHISPER and (found := TINY_EN.locate()):
         return found
     # Imported late: the hub client costs a quarter of a second that the default set never needs.
-    from faster_whisper.utils import _MODELS  # noqa: PLC0415
+    from faster_whisper.utils import available_models, download_model  # noqa: PLC0415
 
-    if "/" not in name_or_path and name_or_path not in _MODELS:
+    if "/" not in name_or_path and name_or_path not in available_models():
         raise UserFacingError(
             f"There is no Whisper model called '{name_or_path}': choose one of "
-            f"{', '.join(_MODELS)}, a Hugging Face name (owner/model), or a folder."
+            f"{', '.join(available_models())}, a Hugging Face name (owner/model), or a folder."
         )
-    repository = _MODELS.get(name_or_path, name_or_path)
-    patterns = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json"]
-    return _from_hub(repository, [*patterns, "vocabulary.*"], "model.bin", offline=offline)
+
+    def fetch(local: bool) -> str:
+        return download_model(name_or_path, local_files_only=local)
+
+    return _from_hub(name_or_path, fetch, "model.bin", offline=offline)
 
 
 def text_encoder(name_or_path: str = DEFAULT_TEXT_ENCODER, *, offline: bool = False) -> Weights:
@@ -160,8 +162,13 @@ def text_encoder(name_or_path: str = DEFAULT_TEXT_ENCODER, *, offline: bool = Fa
     if name == DEFAULT_TEXT_ENCODER and (found := MINILM.locate()):
         return found
     repository = name_or_path if "/" in name_or_path else f"sentence-transformers/{name_or_path}"
-    patterns = ["*.json", "*.txt", "*.model", "model*.safetensors"]
-    return _from_hub(repository, patterns, "model.safetensors", offline=offline)
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    def fetch(local: bool) -> str:
+        patterns = ["*.json", "*.txt", "*.model", "model*.safetensors"]
+        return snapshot_download(repository, allow_patterns=patterns, local_files_only=local)
+
+    return _from_hub(repository, fetch, "model.safetensors", offline=offline)
 
 
 def sha256_of(path: Path) -> str:
@@ -185,8 +192,10 @@ def _explicit(name_or_path: str, what: str, needs: tuple[str, ...]) -> Weights |
     return Weights(folder, f"folder {folder}")
 
 
-def _from_hub(repository: str, patterns: list[str], must: str, *, offline: bool) -> Weights:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
+def _from_hub(
+    repository: str, fetch: Callable[[bool], str], must: str, *, offline: bool
+) -> Weights:
+    """The folder that ``fetch`` gives, told whether it has to make do with the hub cache."""
     from huggingface_hub.errors import (  # noqa: PLC0415
         HfHubHTTPError,
         HFValidationError,
@@ -194,7 +203,7 @@ def _from_hub(repository: str, patterns: list[str], must: str, *, offline: bool)
     )
 
     try:
-        folder = snapshot_download(repository, allow_patterns=patterns, local_files_only=True)
+        folder = fetch(True)
         origin = f"hub cache {repository}"
         complete = any(Path(folder).glob(must.replace(".", "*.")))
     except LocalEntryNotFoundError:
@@ -210,7 +219,7 @@ def _from_hub(repository: str, patterns: list[str], must: str, *, offline: bool)
                 f"it: run once without --offline, or give a folder."
             )
         try:
-            folder = snapshot_download(repository, allow_patterns=patterns)
+            folder = fetch(False)
         except (HfHubHTTPError, OSError, LocalEntryNotFoundError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserFacingError(

@@ -10,6 +10,7 @@ from app.default_corpus import (
     Drawer,
     DrawRates,
     Line,
+    embed_lines,
     linear_score,
     read_meld,
     right_rate,
@@ -112,3 +113,9 @@ def test_a_table_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
     for path in (tmp_path / "dev_sent_emo.csv", tmp_path / "absent.csv"):
         with pytest.raises(UserFacingError, match="MELD"):
             read_meld(path)
+
+
+def test_features_kept_of_another_corpus_are_not_taken(tmp_path: Path) -> None:
+    np.save(tmp_path / "text.npy", np.zeros((3, 384), np.float32))
+    with pytest.raises(UserFacingError, match="delete it"):
+        embed_lines([lines(2)], lambda texts: np.zeros((len(texts), 384)), tmp_path / "text.npy")

@@ -124,6 +124,7 @@ def test_a_medium_that_breaks_off_loses_nothing_heard_before(
     assert [u.text for u in labelled(events)] == [u.text for u in expected]
     problems = [event for event in events if isinstance(event, ProblemOccurred)]
     assert [problem.message for problem in problems] == ["The disk went away."]
+    assert problems[0].media_time == events[-1].media_time == pytest.approx(SECONDS, abs=0.1)
     assert isinstance(events[-1], SessionEnded)
     assert events[-1].reason == "medium_failed"
 

@@ -63,3 +63,11 @@ def test_offline_never_fetches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_something_that_cannot_be_a_name_is_refused() -> None:
     with pytest.raises(UserFacingError, match="neither a folder nor a Hugging Face name"):
         weights.text_encoder("a/b/c", offline=True)
+
+
+def test_a_whisper_size_that_is_not_here_is_not_fetched_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserFacingError, match=r"small\.en.*--offline"):
+        weights.whisper("small.en", offline=True)
