@@ -37,11 +37,15 @@ class StackedSDT:
     so on through the layer: a handful of large products instead of a hundred small ones. These are
     copies of the weights as they are now; training that goes on later is not seen.
 
+    With ``bfloat16`` the stacked matrices are rounded to bfloat16 and so is what goes into and
+    comes out of their products; biases, residuals, norms, attention and classifiers stay as they
+    are in the model.
+
     Raises :class:`SDTError` for more than one layer: keys would change as the dialogue grows.
     """
 
     @torch.inference_mode()
-    def __init__(self, model: SDT) -> None:
+    def __init__(self, model: SDT, bfloat16: bool = False) -> None:
         if model.config.layers != 1:
             raise SDTError(
                 f"a model with {model.config.layers} layers an encoder cannot be read from caches: "
@@ -55,19 +59,22 @@ class StackedSDT:
         layers = [cast(EncoderLayer, encoder.layers[0]) for encoder in encoders]
         attentions = [layer.attention for layer in layers]
         blocks = [layer.feed_forward for layer in layers]
-        gates = [cast(UnimodalGate, model.unimodal_gates[pair]) for pair in PAIRS]
         self._queries_keys_values = _Linears(
             [*(a.query for a in attentions), *(a.key for a in attentions)]
-            + [a.value for a in attentions]
+            + [a.value for a in attentions],
+            bfloat16,
         )
-        self._queries_keys_values.scale(slice(0, 9), self.width**-0.5)  # QKᵀ / √(d/h)
-        self._output = _Linears([a.output for a in attentions])
+        self._output = _Linears([a.output for a in attentions], bfloat16)
         self._norm_weight = _stack(block.norm.weight for block in blocks)[:, None]  # (9, 1, d)
         self._norm_bias = _stack(block.norm.bias for block in blocks)[:, None]
-        self._expand = _Linears([block.expand for block in blocks])
-        self._contract = _Linears([block.contract for block in blocks])
-        self._gate = _Linears([gate.linear for gate in gates])
-        self._reduce = _Linears([cast(nn.Linear, model.reductions[m]) for m in MODALITIES])
+        self._expand = _Linears([block.expand for block in blocks], bfloat16)
+        self._contract = _Linears([block.contract for block in blocks], bfloat16)
+        self._gate = None
+        if model.unimodal_gates:
+            gates = [cast(UnimodalGate, model.unimodal_gates[pair]) for pair in PAIRS]
+            self._gate = _Linears([gate.linear for gate in gates], bfloat16)
+        reductions = [cast(nn.Linear, model.reductions[m]) for m in MODALITIES]
+        self._reduce = _Linears(reductions, bfloat16)
 
         sources, targets = zip(*(pair.split("_to_") for pair in PAIRS), strict=True)
         # Which stream feeds each encoder's residual, and each of the 27 projections.
@@ -87,6 +94,7 @@ class StackedSDT:
     def project(self, streams: Tensor) -> Tensor:
         """Queries (scaled), keys and values (3, A, R, w) of streams (3, R, d)."""
         projected = self._queries_keys_values(streams[self._inputs])  # (27, R, d)
+        projected[: len(PAIRS)] *= self.width**-0.5  # QKᵀ / √(d/h)
         parts = projected.unflatten(-1, (self.heads, self.width))  # (27, R, h, w)
         return parts.transpose(1, 2).reshape(3, -1, streams.shape[1], self.width)
 
@@ -97,7 +105,7 @@ class StackedSDT:
         normed = F.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON)
         inner = self._expand(normed * self._norm_weight + self._norm_bias)
         x = x + self._contract(F.gelu(inner, approximate="tanh"))
-        views = torch.sigmoid(self._gate(x)) * x
+        views = x if self._gate is None else torch.sigmoid(self._gate(x)) * x
         views = views.unflatten(0, (3, 3)).transpose(1, 2).flatten(2)  # (9, R, d) -> (3, R, 3d)
         hidden = self._reduce(views)  # (3, R, d)
         return self.model.classify(hidden.transpose(0, 1)[None])  # (1, R, 3, d)
@@ -224,23 +232,21 @@ class DialogueCache:
 
 
 class _Linears:
-    """S linear maps of one shape, x (S, R, in) to (S, R, out)."""
+    """S linear maps of one shape, x (S, R, in) to (S, R, out) of the same type."""
 
-    def __init__(self, maps: Sequence[nn.Linear]) -> None:
-        # Laid out (in, out): for a single row that is the faster way through the matrix.
-        self._weight = _stack(linear.weight.mT for linear in maps)  # (S, in, out)
+    def __init__(self, maps: Sequence[nn.Linear], bfloat16: bool) -> None:
+        # The order in memory is the one that takes a single row through the matrix faster: (in,
+        # out) in float32, (out, in) in bfloat16.
+        if bfloat16:
+            self._weight = _stack(linear.weight.bfloat16() for linear in maps).mT  # (S, in, out)
+        else:
+            self._weight = _stack(linear.weight.mT for linear in maps)  # (S, in, out)
         self._bias = None
         if maps[0].bias is not None:
             self._bias = _stack(linear.bias for linear in maps)[:, None]  # (S, 1, out)
 
-    def scale(self, maps: slice, factor: float) -> None:
-        """Multiply the results of some of the maps."""
-        self._weight[maps] *= factor
-        if self._bias is not None:
-            self._bias[maps] *= factor
-
     def __call__(self, x: Tensor) -> Tensor:
-        result = torch.bmm(x, self._weight)
+        result = torch.bmm(x.to(self._weight.dtype), self._weight).to(x.dtype)
         return result if self._bias is None else result.add_(self._bias)
 
 

@@ -3,8 +3,10 @@
     uv run python -m tests.benchmarks.sdt [--device cuda]
 
 For dialogues of n utterances it times adding the newest and reading it, the same with the past read
-again, and running the full model over the dialogue; then an epoch of ``sdt_model.training`` against
-the same epoch written out plainly. Weights and features are random: neither changes the work.
+again, and running the full model over the dialogue, with weights in float32 and in bfloat16; then
+an epoch of ``sdt_model.training`` against the same epoch written out plainly. Weights and features
+are random: neither changes the work. How far bfloat16 moves the shares is also measured with the
+weights that ship, on random features.
 """
 
 from __future__ import annotations
@@ -20,16 +22,20 @@ from time import perf_counter
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from app.assets import DEFAULT_CHECKPOINT
+from sdt_model.checkpoints import load_checkpoint
 from sdt_model.config import SDTConfig
 from sdt_model.dialogues import Dialogue, UtteranceFeatures, collate
-from sdt_model.incremental import DialogueEmotions, IncrementalSDT
+from sdt_model.incremental import DialogueEmotions, IncrementalSDT, UtteranceEmotion
 from sdt_model.model import SDT, SDTOutput
 from sdt_model.training import EpochReport, TrainingOptions, fit
 
 LENGTHS = (1, 10, 50, 100, 200, 400)
+SHIPPED_LENGTH = 200
 REPEATS = 7
 EPOCHS, STEPS, BATCH, UTTERANCES = 5, 4, 4, 30
 IEMOCAP = SDTConfig(
@@ -50,10 +56,10 @@ class Timing:
     full: float
 
 
-def random_dialogue(length: int, seed: int) -> Dialogue:
+def random_dialogue(length: int, seed: int, config: SDTConfig = IEMOCAP) -> Dialogue:
     rng = np.random.default_rng(seed)
     text, audio, visual = (
-        rng.normal(size=(length, size)).astype(np.float32) for size in IEMOCAP.feature_sizes
+        rng.normal(size=(length, size)).astype(np.float32) for size in config.feature_sizes
     )
     return Dialogue(
         id=f"random-{seed}",
@@ -61,16 +67,16 @@ def random_dialogue(length: int, seed: int) -> Dialogue:
         audio=audio,
         visual=visual,
         present=np.ones((length, 3), bool),
-        speakers=rng.integers(IEMOCAP.speakers, size=length),
-        labels=rng.integers(len(IEMOCAP.classes), size=length),
+        speakers=rng.integers(config.speakers, size=length),
+        labels=rng.integers(len(config.classes), size=length),
     )
 
 
-def time_reading(model: SDT, device: str) -> tuple[dict[int, Timing], float]:
+def time_reading(model: SDT, device: str, bfloat16: bool) -> tuple[dict[int, Timing], float]:
     """Timings by n, and the largest difference between the two ways in any share or gate."""
     around = REPEATS // 2
     dialogue = random_dialogue(max(LENGTHS) + around, seed=0)
-    live = IncrementalSDT(model)
+    live = IncrementalSDT(model, bfloat16=bfloat16)
     timings, difference = {}, 0.0
     for length in LENGTHS:
         # The three are timed in turn, at n itself and just around it, so that whatever else the
@@ -87,18 +93,27 @@ def time_reading(model: SDT, device: str) -> tuple[dict[int, Timing], float]:
             appended = perf_counter()
             everything = live.refresh()
             refreshed = perf_counter()
-            with torch.inference_mode():
-                output = model(collate([dialogue.prefix(end)], IEMOCAP).to(device))
-                fused, gates = output.fused[0].softmax(-1).cpu(), output.gates[0].mean(-1).cpu()
+            expected = _full(model, dialogue.prefix(end), device)
             finished = perf_counter()
             samples.append((appended - start, refreshed - start, finished - refreshed))
             difference = max(
                 difference,
-                _difference(DialogueEmotions((newest,)), fused[-1:], gates[-1:]),
-                _difference(everything, fused, gates),
+                _difference([newest], expected[-1:]),
+                _difference(everything.utterances, expected),
             )
         timings[length] = Timing(*(median(column) for column in zip(*samples, strict=True)))
     return timings, difference
+
+
+def shipped_difference(device: str) -> float:
+    """The largest difference that bfloat16 makes to the shipped weights in any share or gate."""
+    model = load_checkpoint(DEFAULT_CHECKPOINT).model.to(device)
+    dialogue = random_dialogue(SHIPPED_LENGTH, seed=0, config=model.config)
+    live, difference = IncrementalSDT(model, bfloat16=True), 0.0
+    for end in range(1, len(dialogue) + 1):
+        expected = _full(model, dialogue.prefix(end), device)
+        difference = max(difference, _difference([_append(live, dialogue).newest], expected[-1:]))
+    return max(difference, _difference(live.refresh().utterances, expected))
 
 
 def time_growth(model: SDT, short: int, long: int) -> float:
@@ -127,9 +142,17 @@ def _append(live: IncrementalSDT, dialogue: Dialogue) -> DialogueEmotions:
     return live.append(UtteranceFeatures(text, audio, visual), int(dialogue.speakers[row]))
 
 
-def _difference(emotions: DialogueEmotions, fused: torch.Tensor, gates: torch.Tensor) -> float:
-    read = np.stack([np.concatenate([e.fused, e.gates]) for e in emotions.utterances])
-    return float(np.abs(read - np.concatenate([fused, gates], axis=-1)).max())
+@torch.inference_mode()
+def _full(model: SDT, dialogue: Dialogue, device: str) -> NDArray[np.float32]:
+    """All shares and gates (N, 4 C + 3) of a plain forward: fused, text, audio, visual, gates."""
+    output = model(collate([dialogue], model.config).to(device))
+    shares = [logits[0].softmax(-1) for logits in (output.fused, *output.students)]
+    return torch.cat([*shares, output.gates[0].mean(-1)], dim=-1).cpu().numpy()
+
+
+def _difference(emotions: Sequence[UtteranceEmotion], expected: NDArray[np.float32]) -> float:
+    read = [np.hstack([e.fused, e.text, e.audio, e.visual, e.gates]) for e in emotions]
+    return float(np.abs(np.stack(read) - expected).max())
 
 
 def time_training(device: str) -> tuple[float, float]:
@@ -184,6 +207,10 @@ def peak_megabytes(device: str) -> float | None:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
+def _speedups(timings: dict[int, Timing], what: str) -> dict[str, float]:
+    return {str(n): round(t.full / getattr(t, what), 2) for n, t in timings.items()}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="tests.benchmarks.sdt", description="Measure SDT.")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or mps")
@@ -192,34 +219,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(0)
     before = peak_megabytes(device)
     model = SDT(IEMOCAP).to(device).eval()
-    timings, difference = time_reading(model, device)
+    timings, difference = time_reading(model, device, bfloat16=False)
     peak = peak_megabytes(device)
+    halved, halved_difference = time_reading(model, device, bfloat16=True)
+    shipped = shipped_difference(device)
     growth = time_growth(model, 10, 400)
     ours, plain = time_training(device)
 
     console = Console(width=100)
     table = Table("n", "append + newest", "append + refresh", "full re-run", "newest", "refresh")
     table.title = f"SDT, paper size (IEMOCAP), {device}, median of {REPEATS}"
-    for length, timing in timings.items():
-        table.add_row(
-            str(length),
-            *(f"{1e3 * t:.1f} ms" for t in (timing.newest, timing.refresh, timing.full)),
-            f"{timing.full / timing.newest:.1f}×",
-            f"{timing.full / timing.refresh:.1f}×",
-        )
+    for weights, by_length in (("float32", timings), ("bfloat16", halved)):
+        table.add_section()
+        for length, timing in by_length.items():
+            table.add_row(
+                f"{length} {weights}",
+                *(f"{1e3 * t:.1f} ms" for t in (timing.newest, timing.refresh, timing.full)),
+                f"{timing.full / timing.newest:.1f}×",
+                f"{timing.full / timing.refresh:.1f}×",
+            )
     console.print(table)
     console.print(f"append + newest, n = 400 over n = 10: {growth:.2f}×")
-    console.print(f"largest difference from the full model: {difference:.1e}")
+    console.print(
+        f"largest difference from the full model: {difference:.1e}; "
+        f"in bfloat16 {halved_difference:.1e}, with the shipped weights {shipped:.1e}"
+    )
     console.print(f"training step {1e3 * ours:.0f} ms, plain loop {1e3 * plain:.0f} ms")
     result = {
         "device": device,
         "threads": torch.get_num_threads(),
-        "speedup_newest": {str(n): round(t.full / t.newest, 2) for n, t in timings.items()},
-        "speedup_refresh": {str(n): round(t.full / t.refresh, 2) for n, t in timings.items()},
+        "speedup_newest": _speedups(timings, "newest"),
+        "speedup_refresh": _speedups(timings, "refresh"),
+        "speedup_newest_bf16": _speedups(halved, "newest"),
+        "speedup_refresh_bf16": _speedups(halved, "refresh"),
         "append_growth_10_400": round(growth, 3),
         "append_ms": {str(n): round(1e3 * t.newest, 2) for n, t in timings.items()},
+        "append_ms_bf16": {str(n): round(1e3 * t.newest, 2) for n, t in halved.items()},
         "full_ms": {str(n): round(1e3 * t.full, 2) for n, t in timings.items()},
         "max_abs_diff": difference,
+        "max_abs_diff_bf16": halved_difference,
+        "max_abs_diff_bf16_shipped": shipped,
         "train_step_ratio": round(ours / plain, 3),
         "peak_mb": None if peak is None else round(peak),
         "peak_mb_before_model": None if before is None else round(before),
