@@ -33,7 +33,7 @@ from live_features.text import TextEncoder
 from live_features.voice_activity import VoiceActivityDetector
 from sdt_model.checkpoints import save_checkpoint
 from sdt_model.config import SDTConfig
-from sdt_model.dialogues import Dialogue, FeatureStatistics
+from sdt_model.dialogues import Dialogue, FeatureStatistics, save_dialogues
 from sdt_model.evaluation import Evaluation, evaluate
 from sdt_model.model import SDT
 from sdt_model.training import EpochReport, TrainingOptions, fit
@@ -67,6 +67,28 @@ class _Split:
         ]
 
 
+CONFIG = SDTConfig(
+    text_dim=384,
+    audio_dim=ACOUSTIC_SIZE,
+    visual_dim=EMBEDDING_SIZE,
+    hidden=128,
+    heads=8,
+    classes=EMOTIONS,
+    dropout=0.4,
+)
+OPTIONS = TrainingOptions(
+    epochs=30,
+    batch_size=16,
+    learning_rate=3e-4,
+    l2=1e-5,
+    patience=8,
+    modality_dropout=0.3,
+    permute_speakers=True,
+    prefix_probability=0.3,
+)
+"""How the weights that ship are trained, and what ``sdt-train store`` starts from."""
+
+
 def train_default(
     data: Path,
     assets: Path,
@@ -79,8 +101,9 @@ def train_default(
     """Train what is missing of ``assets/expression``, then ``assets/sdt``; return the card.
 
     ``data`` holds ``meld``, ``ravdess`` and ``fer2013``. Work that takes long is kept in ``cache``
-    and not done twice, and an interrupted training goes on where it stopped. ``command`` is noted
-    on the card, ``report`` hears what is being done.
+    and not done twice, and an interrupted training goes on where it stopped. The drawn dialogues
+    are kept in ``cache/dialogues``, for ``sdt-train store`` and ``sdt-evaluate``. ``command`` is
+    noted on the card, ``report`` hears what is being done.
 
     Raises:
         UserFacingError, SDTError: a corpus is missing or broken.
@@ -93,40 +116,22 @@ def train_default(
     priors = _priors(splits["train"].lines)
     rates = _match(splits, priors, seed, report)
 
-    train = [
+    drawn = {name: splits[name].draw(name, priors, rates, seed) for name in ("dev", "test")}
+    drawn["train"] = [
         dialogue
         for copy in range(_COPIES)
         for dialogue in splits["train"].draw(f"train{copy}", priors, rates, seed + copy)
     ]
-    statistics = FeatureStatistics.fit(train)
-    train = [statistics.standardise_dialogue(dialogue) for dialogue in train]
-    dev, test = (
-        [
-            statistics.standardise_dialogue(dialogue)
-            for dialogue in splits[name].draw(name, priors, rates, seed)
-        ]
-        for name in ("dev", "test")
+    statistics = FeatureStatistics.fit(drawn["train"])
+    train, dev, test = (
+        [statistics.standardise_dialogue(dialogue) for dialogue in drawn[name]] for name in _SPLITS
     )
-    config = SDTConfig(
-        text_dim=train[0].text.shape[1],
-        audio_dim=ACOUSTIC_SIZE,
-        visual_dim=EMBEDDING_SIZE,
-        hidden=128,
-        heads=8,
-        classes=EMOTIONS,
-        dropout=0.4,
+    for name in _SPLITS:
+        save_dialogues(cache / "dialogues" / f"{name}.safetensors", drawn[name])
+    config = replace(
+        CONFIG, text_dim=train[0].text.shape[1], audio_dim=ACOUSTIC_SIZE, visual_dim=EMBEDDING_SIZE
     )
-    options = TrainingOptions(
-        epochs=30,
-        batch_size=16,
-        learning_rate=3e-4,
-        l2=1e-5,
-        patience=8,
-        seed=seed,
-        modality_dropout=0.3,
-        permute_speakers=True,
-        prefix_probability=0.3,
-    )
+    options = replace(OPTIONS, seed=seed)
 
     def on_epoch(epoch: EpochReport) -> None:
         report(

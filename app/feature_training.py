@@ -1,4 +1,4 @@
-"""Trains the paper's model on the public feature file of IEMOCAP or MELD, with several seeds."""
+"""Trains SDT, a model a seed, on a public feature file of IEMOCAP or MELD or on our own stores."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from app.training_curves import Curve, curves
 from live_features.errors import UserFacingError
 from sdt_model.checkpoints import save_checkpoint
-from sdt_model.config import MODALITIES
-from sdt_model.corpora import PublicCorpus, held_out_dialogues, read_public_pickle
-from sdt_model.dialogues import Dialogue, FeatureStatistics
+from sdt_model.config import MODALITIES, SDTConfig
+from sdt_model.corpora import held_out_dialogues, read_public_pickle
+from sdt_model.dialogues import Dialogue, FeatureStatistics, load_dialogues
 from sdt_model.evaluation import evaluate
 from sdt_model.files import read_bytes, write_atomically
 from sdt_model.model import SDT
-from sdt_model.presets import Preset
+from sdt_model.presets import PRESETS
 from sdt_model.training import EpochReport, TrainingOptions, fit
 
 PAPER_PROTOCOL = "best-test-epoch (paper protocol)"
@@ -56,63 +57,109 @@ class SeedResult:
     held_out_weighted_f1: float
 
 
-def train_on_features(
-    corpus_name: str,
-    preset: Preset,
-    features: Path,
-    out: Path,
-    states: Path,
-    *,
-    seeds: Sequence[int],
-    epochs: int | None,
-    device: str,
-    command: str,
-    report: Callable[[str], None],
-    show_progress: bool = False,
-) -> dict[str, Any]:
-    """Train one model a seed as ``preset`` says, save one of them, return its card.
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """Dialogues as they are in the files: to train on, to select the epoch with, and to test on.
+
+    ``standardised`` says whether the model gets them standardised; ``facts`` go on the card.
+    """
+
+    name: str
+    train: Sequence[Dialogue]
+    held_out: Sequence[Dialogue]
+    test: Sequence[Dialogue]
+    standardised: bool
+    facts: dict[str, Any]
+
+    @property
+    def feature_sizes(self) -> tuple[int, ...]:
+        return self.train[0].feature_sizes
+
+
+def public_material(features: Path, corpus_name: str) -> Material:
+    """A public feature file, not standardised, as the paper takes it.
 
     A tenth of the training dialogues, the same for every seed, is held out to select the epoch.
-    The model saved in ``out`` is that of the seed best on them. Unfinished trainings are kept in
-    ``states`` and go on from there. The feature sizes are those of the file, whatever the preset
-    says, and ``epochs`` replaces its number of epochs. ``command`` is noted on the card and
-    ``report`` hears of every epoch.
 
     Raises:
-        UserFacingError, SDTError: the file is not of the corpus ``corpus_name`` or is broken, or
-            training fails.
+        UserFacingError, SDTError: the file is not of the corpus ``corpus_name`` or is broken.
     """
     corpus = read_public_pickle(features)
     if corpus.name != corpus_name:
         raise UserFacingError(
             f"{features} holds the features of {corpus.name}: run sdt-train {corpus.name} on it"
         )
-    text, audio, visual = corpus.feature_sizes
-    config = replace(preset.config, text_dim=text, audio_dim=audio, visual_dim=visual)
-    options = preset.options
-    if epochs is not None:
-        options = replace(options, epochs=epochs)
     train, held_out = held_out_dialogues(corpus.train, _HELD_OUT_SHARE, _HELD_OUT_SEED)
+    facts = {
+        "corpus": corpus.name,
+        "file": features.name,
+        "file_sha256": _sha256(features),
+        "held_out_seed": _HELD_OUT_SEED,
+    }
+    return Material(corpus.name, train, held_out, corpus.test, standardised=False, facts=facts)
 
+
+def stored_material(folder: Path) -> Material:
+    """A folder of our own feature stores: ``train``, ``dev`` and ``test.safetensors``.
+
+    Raises:
+        SDTError: a store is missing or broken.
+    """
+    stores = [folder / f"{name}.safetensors" for name in ("train", "dev", "test")]
+    train, held_out, test = (load_dialogues(store) for store in stores)
+    facts = {store.name: {"sha256": _sha256(store)} for store in stores}
+    return Material("store", train, held_out, test, standardised=True, facts=facts)
+
+
+def train_on_features(
+    material: Material,
+    config: SDTConfig,
+    options: TrainingOptions,
+    out: Path,
+    states: Path,
+    *,
+    seeds: Sequence[int],
+    device: str,
+    command: str,
+    report: Callable[[str], None],
+    variant: str = "",
+    tensorboard: Path | None = None,
+    show_progress: bool = False,
+) -> dict[str, Any]:
+    """Train one model a seed, save the one best on the held-out dialogues, return its card.
+
+    The feature sizes are those of ``material``, whatever ``config`` says. Unfinished trainings are
+    kept in ``states``, under the names of the material and the ``variant``, and go on from there.
+    ``command`` is noted on the card, ``report`` hears of every epoch, and ``tensorboard`` is a
+    folder that gets the curves of every seed.
+
+    Raises:
+        UserFacingError, SDTError: the material does not fit, or training fails.
+    """
+    text, audio, visual = material.feature_sizes
+    config = replace(config, text_dim=text, audio_dim=audio, visual_dim=visual)
+    statistics = FeatureStatistics.fit(material.train) if material.standardised else None
+    train, held_out, test = (
+        dialogues
+        if statistics is None
+        else [statistics.standardise_dialogue(dialogue) for dialogue in dialogues]
+        for dialogues in (material.train, material.held_out, material.test)
+    )
+    name = f"{material.name}-{variant}" if variant else material.name
     results: list[SeedResult] = []
     best: SDT | None = None
     for seed in seeds:
         report(f"Seed {seed}: {len(train)} dialogues to train on, {len(held_out)} to select with")
         torch.manual_seed(seed)
-        run = _Run(
-            SDT(config),
-            states / f"{corpus_name}-seed-{seed}.pt",
-            corpus.test,
-            device,
-            report,
-        )
-        result = run.train(train, held_out, replace(options, seed=seed), show_progress)
+        with curves(None if tensorboard is None else tensorboard / f"{name}-seed-{seed}") as curve:
+            run = _Run(SDT(config), states / f"{name}-seed-{seed}.pt", test, device, report, curve)
+            result = run.train(train, held_out, replace(options, seed=seed), show_progress)
         if all(result.held_out_weighted_f1 > other.held_out_weighted_f1 for other in results):
             best = run.model.cpu()
         results.append(result)
     assert best is not None
-    card = _card(corpus, features, command, options, results, (len(train), len(held_out)))
-    save_checkpoint(out, best, unstandardised(best, corpus.train), card)
+    card = _card(material, command, config, options, results)
+    save_checkpoint(out, best, statistics or unstandardised(best, material.train), card)
     return card
 
 
@@ -147,6 +194,7 @@ class _Run:
         test: Sequence[Dialogue],
         device: str,
         report: Callable[[str], None],
+        curve: Curve,
     ) -> None:
         self.model = model
         self._state = state
@@ -154,6 +202,7 @@ class _Run:
         self._test = test
         self._device = device
         self._report = report
+        self._curve = curve
         self._tested: list[EpochFigures] = []
 
     def train(
@@ -193,6 +242,19 @@ class _Run:
         self._tested = [*self._tested[: epoch.epoch - 1], figures]
         log = json.dumps([asdict(figures) for figures in self._tested], indent=2)
         write_atomically(self._log, f"{log}\n".encode())
+        self._curve(
+            epoch.epoch,
+            {
+                "loss/total": epoch.loss,
+                "loss/task": epoch.task,
+                "loss/students": epoch.students,
+                "loss/divergence": epoch.divergence,
+                "held out/weighted F1": epoch.dev_weighted_f1,
+                "held out/accuracy": epoch.dev_accuracy,
+                "test/weighted F1": figures.weighted_f1,
+                "test/accuracy": figures.accuracy,
+            },
+        )
         self._report(
             f"Epoch {epoch.epoch}: loss {epoch.loss:.3f}, weighted F1 "
             f"{epoch.dev_weighted_f1:.4f} held out, {figures.weighted_f1:.4f} test"
@@ -209,30 +271,34 @@ class _Run:
             ) from error
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _card(
-    corpus: PublicCorpus,
-    features: Path,
+    material: Material,
     command: str,
+    config: SDTConfig,
     options: TrainingOptions,
     results: Sequence[SeedResult],
-    split: tuple[int, int],
 ) -> dict[str, Any]:
     saved = max(results, key=lambda result: result.held_out_weighted_f1)
-    with features.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     settings = asdict(options)
     del settings["seed"]
+    counts = {
+        "train": len(material.train),
+        "held out of train" if material.name in PRESETS else "dev": len(material.held_out),
+        "test": len(material.test),
+    }
     return {
-        "name": f"SDT on the public {corpus.name} features",
+        "name": f"SDT on the {material.name} features",
         "command": command,
-        "data": {
-            "file": features.name,
-            "file_sha256": sha256,
-            "corpus": corpus.name,
-            "dialogues": {"train": split[0], "held out of train": split[1]}
-            | {"test": len(corpus.test)},
-            "held_out_seed": _HELD_OUT_SEED,
-            "standardised": False,
+        "data": material.facts | {"dialogues": counts, "standardised": material.standardised},
+        "ablations": {
+            "unimodal_gates": config.unimodal_gates,
+            "fusion": config.fusion,
+            "modalities": list(config.modalities),
         },
         "training": settings,
         "protocols": {

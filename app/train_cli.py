@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,21 @@ from rich.console import Console
 from rich.table import Table
 
 from app.assets import ASSETS
-from app.default_training import train_default
-from app.feature_training import PAPER_PROTOCOL, VALIDATION_SELECTED, train_on_features
+from app.default_training import CONFIG, OPTIONS, train_default
+from app.feature_training import (
+    PAPER_PROTOCOL,
+    VALIDATION_SELECTED,
+    public_material,
+    stored_material,
+    train_on_features,
+)
 from app.models import resolve_device
 from app.options import DEVICES
 from live_features.errors import UserFacingError
+from sdt_model.config import FUSIONS, MODALITIES, SDTConfig
 from sdt_model.errors import SDTError
-from sdt_model.presets import PRESETS
+from sdt_model.presets import PRESETS, Preset
+from sdt_model.training import TrainingOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,17 +64,24 @@ def _train_default(options: argparse.Namespace, command: str) -> None:
 
 def _train_on_features(options: argparse.Namespace, command: str) -> None:
     console = rich.get_console()  # the progress bar's: it keeps lines above the bar
+    if options.recipe == "store":
+        material = stored_material(options.features)
+        preset = Preset(CONFIG, OPTIONS)
+    else:
+        material = public_material(options.features, options.recipe)
+        preset = PRESETS[options.recipe]
     card = train_on_features(
-        options.recipe,
-        PRESETS[options.recipe],
-        options.features,
+        material,
+        _config(preset.config, options),
+        _options(preset.options, options),
         options.out,
         options.resume_dir,
         seeds=list(dict.fromkeys(options.seeds)),
-        epochs=options.epochs,
         device=resolve_device(options.device),
         command=command,
         report=console.log,
+        variant=_variant(options),
+        tensorboard=options.tensorboard,
         show_progress=True,
     )
     table = Table("test figures", "seed", "epoch", "weighted F1", "accuracy")
@@ -87,6 +103,47 @@ def _train_on_features(options: argparse.Namespace, command: str) -> None:
     console.print(table)
 
 
+def _config(preset: SDTConfig, options: argparse.Namespace) -> SDTConfig:
+    return replace(
+        preset,
+        unimodal_gates="unimodal-gates" not in options.without,
+        fusion=options.fusion,
+        modalities=tuple(m for m in MODALITIES if m in options.modalities),
+        hidden=options.hidden or preset.hidden,
+    )
+
+
+def _options(preset: TrainingOptions, options: argparse.Namespace) -> TrainingOptions:
+    task, students, divergence = preset.gammas
+    given = {
+        "epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "prefix_probability": options.prefix_probability,
+    }
+    return replace(
+        preset,
+        gammas=(
+            task,
+            0.0 if "ce" in options.without else students,
+            0.0 if "kl" in options.without else divergence,
+        ),
+        mixed_precision=options.mixed_precision,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _variant(options: argparse.Namespace) -> str:
+    """What tells one variation of a recipe from another in the names of unfinished trainings."""
+    parts = [f"without-{what}" for what in sorted(options.without)]
+    if options.fusion != "gate":
+        parts.append(options.fusion)
+    if len(options.modalities) < len(MODALITIES):
+        parts += [m for m in MODALITIES if m in options.modalities]
+    if options.prefix_probability is not None:
+        parts.append(f"prefixes-{options.prefix_probability:g}")
+    return "-".join(parts)
+
+
 def _mean(figure: dict[str, Any]) -> str:
     return f"{figure['mean']:.4f} ± {figure['sd']:.4f}"
 
@@ -106,19 +163,64 @@ def _parser() -> argparse.ArgumentParser:
     for name in PRESETS:
         paper = recipes.add_parser(name, help=f"the paper's model on the public {name} features")
         paper.add_argument("--features", type=Path, required=True, help="the public feature file")
-        paper.add_argument("--out", type=Path, required=True, help="the checkpoint's folder")
-        paper.add_argument("--seeds", type=_seed, nargs="+", default=[0], help="one training each")
-        paper.add_argument("--epochs", type=int, help="default: the paper's")
-        paper.add_argument(
-            "--device",
-            default="auto",
-            metavar="NAME",
-            help=f"{', '.join(DEVICES)} (default: auto)",
-        )
-        paper.add_argument(
-            "--resume-dir", type=Path, default=Path(".runs"), help="unfinished trainings"
-        )
+        _add_training(paper, "the paper's")
+    store = recipes.add_parser("store", help="a model like the one that ships, on your features")
+    store.add_argument(
+        "--features",
+        type=Path,
+        required=True,
+        help="the folder with train.safetensors, dev.safetensors and test.safetensors",
+    )
+    _add_training(store, "as for the weights that ship")
     return parser
+
+
+def _add_training(parser: argparse.ArgumentParser, usual: str) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="the checkpoint's folder")
+    parser.add_argument("--seeds", type=_seed, nargs="+", default=[0], help="one training each")
+    parser.add_argument(
+        "--device", default="auto", metavar="NAME", help=f"{', '.join(DEVICES)} (default: auto)"
+    )
+    parser.add_argument(
+        "--mixed-precision", action="store_true", help="run the model in bfloat16, for a GPU"
+    )
+    parser.add_argument(
+        "--resume-dir", type=Path, default=Path(".runs"), help="unfinished trainings"
+    )
+    parser.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="draw the curves of every seed there"
+    )
+    settings = parser.add_argument_group(f"settings (default: {usual})")
+    settings.add_argument("--epochs", type=int)
+    settings.add_argument("--learning-rate", type=float)
+    settings.add_argument("--hidden", type=int, help="the paper's d")
+    settings.add_argument(
+        "--prefix-probability",
+        type=float,
+        metavar="P",
+        help="how often a dialogue is cut after a random utterance, as a live one is",
+    )
+    ablations = parser.add_argument_group("ablations")
+    ablations.add_argument(
+        "--without",
+        nargs="+",
+        choices=("ce", "kl", "unimodal-gates"),
+        default=(),
+        help="self-distillation's hard labels (ce), its soft labels (kl), the unimodal gates",
+    )
+    ablations.add_argument(
+        "--fusion",
+        choices=FUSIONS,
+        default="gate",
+        help="the multimodal gate, or concatenation or addition in its place (default: gate)",
+    )
+    ablations.add_argument(
+        "--modalities",
+        nargs="+",
+        choices=MODALITIES,
+        default=MODALITIES,
+        help="use these alone (default: all)",
+    )
 
 
 def _seed(text: str) -> int:

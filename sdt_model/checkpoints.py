@@ -83,12 +83,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             "copy the whole checkpoint folder again"
         )
     try:
-        config = SDTConfig.from_dict(json.loads(metadata["config"]))
+        settings = json.loads(metadata["config"])
+        config = SDTConfig.from_dict(settings)
     except (KeyError, json.JSONDecodeError) as error:
         raise SDTError(
             f"{folder / WEIGHTS} carries no model settings: use a checkpoint made by sdt-train"
         ) from error
-    if config.to_dict() != card.get("config"):
+    if settings != card.get("config"):
         raise SDTError(
             f"the model settings in {folder / CARD} differ from those inside {WEIGHTS}: "
             "restore the original card"

@@ -13,6 +13,9 @@ from sdt_model.errors import SDTError
 MODALITIES = ("text", "audio", "visual")
 """The order of every axis of three in this package."""
 
+FUSIONS = ("gate", "concat", "add")
+"""How the three representations can become one: the paper's gate, or its two ablations."""
+
 
 @dataclass(frozen=True, slots=True)
 class SDTConfig:
@@ -23,6 +26,11 @@ class SDTConfig:
     ``classes`` names the emotions and ``speakers`` is the number of people a dialogue may have.
     ``trainable_unimodal_gates=False`` pins the unimodal gates' W to the identity, as the paper's
     MELD runs do. ``temperature`` is the T of the distillation.
+
+    The rest are the paper's ablations. Without ``unimodal_gates`` the encoders' outputs pass as
+    they are; ``fusion`` "concat" maps the three representations side by side to one by a linear
+    layer and "add" sums them, in place of the multimodal gate; a modality that is not among
+    ``modalities`` is missing from every utterance, whatever its features say.
 
     Raises :class:`SDTError` when a value cannot make a model.
     """
@@ -46,6 +54,9 @@ class SDTConfig:
     dropout: float = 0.5
     trainable_unimodal_gates: bool = True
     temperature: float = 1.0
+    unimodal_gates: bool = True
+    fusion: str = "gate"
+    modalities: tuple[str, ...] = MODALITIES
 
     def __post_init__(self) -> None:
         counts = ("text_dim", "audio_dim", "visual_dim", "hidden", "heads", "layers", "speakers")
@@ -61,9 +72,14 @@ class SDTConfig:
             raise _invalid("dropout", self.dropout, "at least 0 and below 1")
         if not _is_number(self.temperature) or not 0 < self.temperature < math.inf:
             raise _invalid("temperature", self.temperature, "a number above 0")
-        if not isinstance(self.trainable_unimodal_gates, bool):
-            value = self.trainable_unimodal_gates
-            raise _invalid("trainable_unimodal_gates", value, "true or false")
+        for name in ("trainable_unimodal_gates", "unimodal_gates"):
+            if not isinstance(getattr(self, name), bool):
+                raise _invalid(name, getattr(self, name), "true or false")
+        if self.fusion not in FUSIONS:
+            raise _invalid("fusion", self.fusion, f"one of {', '.join(FUSIONS)}")
+        used = self.modalities
+        if not isinstance(used, tuple) or not used or any(m not in MODALITIES for m in used):
+            raise _invalid("modalities", used, f"one or more of {', '.join(MODALITIES)}")
         names = self.classes
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise _invalid("classes", names, "a list of names")
@@ -83,7 +99,8 @@ class SDTConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values; :meth:`from_dict` reads them back."""
-        return dataclasses.asdict(self) | {"classes": list(self.classes)}
+        lists = {"classes": list(self.classes), "modalities": list(self.modalities)}
+        return dataclasses.asdict(self) | lists
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SDTConfig:
@@ -102,8 +119,9 @@ class SDTConfig:
                 f"model settings without {', '.join(missing)}: use a complete checkpoint"
             )
         settings = dict(values)
-        if isinstance(settings.get("classes"), list):
-            settings["classes"] = tuple(settings["classes"])
+        for name in ("classes", "modalities"):
+            if isinstance(settings.get(name), list):
+                settings[name] = tuple(settings[name])
         return cls(**settings)
 
 

@@ -209,6 +209,8 @@ class DialogueBatch:
 def collate(dialogues: Sequence[Dialogue], config: SDTConfig) -> DialogueBatch:
     """Pad dialogues into one batch, the padding spoken by the extra speaker of the embedding.
 
+    What the model does not use (``config.modalities``) is marked missing.
+
     Raises :class:`SDTError` when a dialogue does not fit the model.
     """
     for dialogue in dialogues:
@@ -216,13 +218,14 @@ def collate(dialogues: Sequence[Dialogue], config: SDTConfig) -> DialogueBatch:
     features = zip(*(dialogue.features for dialogue in dialogues), strict=True)
     text, audio, visual = (_pad(arrays) for arrays in features)
     labels = [dialogue.labels for dialogue in dialogues if dialogue.labels is not None]
+    used = np.isin(MODALITIES, config.modalities)  # (3,)
     return DialogueBatch(
         text=text,
         audio=audio,
         visual=visual,
         speakers=_pad([d.speakers for d in dialogues], config.speakers),
         mask=_pad([np.ones(len(d), bool) for d in dialogues]),
-        present=_pad([d.present for d in dialogues]),
+        present=_pad([d.present & used for d in dialogues]),
         labels=_pad(labels) if len(labels) == len(dialogues) else None,
     )
 

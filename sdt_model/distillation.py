@@ -26,6 +26,7 @@ def distillation_loss(
     labels: Tensor,
     mask: Tensor,
     temperature: float,
+    present: Tensor | None = None,
     *,
     class_weights: Tensor | None = None,
     gammas: tuple[float, float, float] = (1.0, 1.0, 1.0),
@@ -34,7 +35,8 @@ def distillation_loss(
 
     ``labels`` (B, N) are class indices, ``mask`` (B, N) is true for real utterances and
     ``class_weights`` (C,) weigh the negative log-likelihoods, whose mean then divides by the sum of
-    the weights.
+    the weights. ``present`` (B, N, 3) says which modalities are real: a student learns nothing
+    where its own is missing. The paper knows no missing ones; None is that case.
 
         L_task = NLL(softmax(y_fused), label)
         L_CE   = Σ_m NLL(softmax(y_m), label)
@@ -45,16 +47,21 @@ def distillation_loss(
     # Padding leaves before any logarithm is taken. Zeroing it afterwards, inside the divergence,
     # sends 0 · log 0 = NaN through the teacher's gradient.
     teacher = output.fused[mask]  # (B, N, C) -> (M, C), M real utterances
-    students = [logits[mask] for logits in output.students]
     truth = labels[mask]  # (B, N) -> (M,)
-
     task = F.cross_entropy(teacher, truth, weight=class_weights)
-    own_task = torch.stack([F.cross_entropy(y, truth, weight=class_weights) for y in students])
     advice = F.log_softmax(teacher / temperature, dim=-1)
-    opinions = [F.log_softmax(y / temperature, dim=-1) for y in students]
-    divergence = torch.stack(
-        [F.kl_div(o, advice, reduction="batchmean", log_target=True) for o in opinions]
-    )
-    terms = task, own_task.sum(), divergence.sum()
+
+    own_task, divergence = torch.zeros_like(task), torch.zeros_like(task)
+    for m, logits in enumerate(output.students):
+        there = slice(None) if present is None else present[..., m][mask]  # (M,)
+        student = logits[mask][there]  # (B, N, C) -> (M_m, C)
+        if len(student) == 0:
+            continue
+        own_task = own_task + F.cross_entropy(student, truth[there], weight=class_weights)
+        opinion = F.log_softmax(student / temperature, dim=-1)
+        divergence = divergence + F.kl_div(
+            opinion, advice[there], reduction="batchmean", log_target=True
+        )
+    terms = task, own_task, divergence
     weighted = [gamma * term for gamma, term in zip(gammas, terms, strict=True)]
     return DistillationLoss(torch.stack(weighted).sum(), *terms)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from torch import Tensor
 
+from sdt_model.config import MODALITIES
 from sdt_model.dialogues import Dialogue, DialogueBatch, collate
 from sdt_model.errors import SDTError
 from sdt_model.model import SDT, SDTOutput
@@ -150,7 +151,7 @@ def predict(
         context=context,
         probabilities=probabilities,
         labels=np.concatenate([d.labels for d in dialogues if d.labels is not None]),
-        present=np.concatenate([d.present for d in dialogues]),
+        present=np.concatenate([d.present for d in dialogues]) & _used(model),
         dialogues=np.repeat(np.arange(len(dialogues)), [len(d) for d in dialogues]),
     )
 
@@ -327,7 +328,7 @@ def gate_report(
             contributions.append((norms / norms.sum(-1, keepdim=True))[batch.mask].cpu().numpy())
             drops.append(drop[batch.mask].cpu().numpy())
     figures = [np.concatenate(parts).T for parts in (gates, contributions, drops)]  # three (3, M)
-    present = np.concatenate([d.present for d in dialogues]).T  # (3, M)
+    present = (np.concatenate([d.present for d in dialogues]) & _used(model)).T  # (3, M)
     text, audio, visual = (
         _modality_gates(*(values[m, here] for values in figures)) if here.any() else None
         for m, here in enumerate(present)
@@ -369,6 +370,11 @@ def _distribution(values: NDArray[np.floating]) -> Distribution:
 def _without(batch: DialogueBatch, modality: int) -> DialogueBatch:
     others = torch.arange(3, device=batch.present.device) != modality
     return replace(batch, present=batch.present & others)
+
+
+def _used(model: SDT) -> NDArray[np.bool_]:
+    """Which modalities (3,) the model reads at all."""
+    return np.isin(MODALITIES, model.config.modalities)
 
 
 def _require(dialogues: Sequence[Dialogue]) -> None:

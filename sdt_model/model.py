@@ -11,7 +11,7 @@ Symbols in docstrings are the paper's. Letters in shape comments:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -38,9 +38,9 @@ class SDTOutput:
     """What the model says about every utterance.
 
     ``fused``, ``text``, ``audio``, ``visual`` are the logits (B, N, C) of the teacher and its three
-    students. ``gates`` (B, N, 3, d) are the multimodal gates g, which sum to 1 over the modalities;
-    ``hidden`` (B, N, 3, d) are the representations H_t, H_a, H_v that they weigh. Rows of padding
-    hold numbers without a meaning.
+    students. ``gates`` (B, N, 3, d) are the multimodal gates g, which sum to 1 over the modalities
+    (1/3 each in a model without that gate); ``hidden`` (B, N, 3, d) are the representations H_t,
+    H_a, H_v that they weigh. Rows of padding hold numbers without a meaning.
     """
 
     fused: Tensor
@@ -54,6 +54,10 @@ class SDTOutput:
     def students(self) -> tuple[Tensor, Tensor, Tensor]:
         """The students' logits, each (B, N, C)."""
         return self.text, self.audio, self.visual
+
+    def float(self) -> SDTOutput:
+        """The same in float32."""
+        return SDTOutput(*(getattr(self, field.name).float() for field in fields(self)))
 
 
 def sinusoidal_positions(
@@ -185,6 +189,20 @@ class MultimodalGate(nn.Module):
         return (gates * hidden).sum(dim=-2), gates
 
 
+class Ungated(nn.Module):
+    """The ablations of the multimodal gate: H_t + H_a + H_v, or W [H_t; H_a; H_v] + b."""
+
+    def __init__(self, config: SDTConfig) -> None:
+        super().__init__()
+        d = config.hidden
+        self.linear = nn.Linear(3 * d, d) if config.fusion == "concat" else None
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """As :class:`MultimodalGate`; all gates are 1/3."""
+        fused = hidden.sum(dim=-2) if self.linear is None else self.linear(hidden.flatten(-2))
+        return fused, torch.full_like(hidden, 1 / len(MODALITIES))
+
+
 class SDT(nn.Module):
     """The whole model. Dialogues may have any length and any mixture of missing modalities."""
 
@@ -207,9 +225,13 @@ class SDT(nn.Module):
         self.speakers = nn.Embedding(config.speakers + 1, d, padding_idx=config.speakers)
 
         self.encoders = nn.ModuleDict({pair: Encoder(config) for pair in PAIRS})
-        self.unimodal_gates = nn.ModuleDict({pair: UnimodalGate(config) for pair in PAIRS})
+        self.unimodal_gates = nn.ModuleDict(
+            {pair: UnimodalGate(config) for pair in PAIRS if config.unimodal_gates}
+        )
         self.reductions = nn.ModuleDict({m: nn.Linear(3 * d, d) for m in MODALITIES})
-        self.multimodal_gate = MultimodalGate(config)
+        self.multimodal_gate = (
+            MultimodalGate(config) if config.fusion == "gate" else Ungated(config)
+        )
 
         self.classifier = nn.Linear(d, classes)
         self.students = nn.ModuleDict(
@@ -263,5 +285,6 @@ class SDT(nn.Module):
             pair = f"{source}_to_{target}"
             keys = None if source == target else streams[source]
             view = self.encoders[pair](streams[target], keys, embedding, mask)  # (B, N, d)
-            views.append(self.unimodal_gates[pair](view))
+            gated = pair in self.unimodal_gates
+            views.append(self.unimodal_gates[pair](view) if gated else view)
         return self.reductions[target](torch.cat(views, dim=-1))  # (B, N, 3d) -> (B, N, d)

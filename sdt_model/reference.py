@@ -58,6 +58,11 @@ def load_reference_state_dict(source: Path | str | Mapping[str, Any], config: SD
     if all(isinstance(name, str) and name.startswith(_DATA_PARALLEL) for name in released):
         released = {name.removeprefix(_DATA_PARALLEL): t for name, t in released.items()}
 
+    if not config.unimodal_gates or config.fusion != "gate":
+        raise SDTError(
+            "the released SDT has its unimodal and multimodal gates: load its weights with "
+            "settings that have both"
+        )
     model = SDT(config)
     own = model.state_dict()
     names = _names(config)

@@ -37,6 +37,9 @@ class TrainingOptions:
     does; at least one stays. ``permute_speakers`` draws new speaker numbers for every dialogue, so
     that a number means "same" or "other", never a character. ``prefix_probability`` is the chance
     that a dialogue is cut after a random utterance, as a live conversation is.
+
+    ``mixed_precision`` runs the model in bfloat16 where torch holds that to be safe; weights,
+    losses and the optimiser stay in float32.
     """
 
     epochs: int = 150
@@ -50,6 +53,7 @@ class TrainingOptions:
     modality_dropout: float = 0.0
     permute_speakers: bool = False
     prefix_probability: float = 0.0
+    mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -186,11 +190,16 @@ def _train_epoch(
             varied = [augment(d, model.config.speakers, options, rng) for d in chosen]
             batch = collate(varied, model.config).to(device)
             assert batch.labels is not None
+            with torch.autocast(
+                torch.device(device).type, torch.bfloat16, enabled=options.mixed_precision
+            ):
+                output = model(batch)
             loss = distillation_loss(
-                model(batch),
+                output.float(),
                 batch.labels,
                 batch.mask,
                 model.config.temperature,
+                batch.present,
                 class_weights=weights,
                 gammas=options.gammas,
             )

@@ -12,6 +12,8 @@ import pytest
 from app.ui.availability import qt_unavailable
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+# Tests compute little, and beside a busy process a team of threads waits for its slowest member.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 _QT_UNAVAILABLE = qt_unavailable()
 
 

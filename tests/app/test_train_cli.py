@@ -16,16 +16,20 @@ from app import train_cli
 from app.feature_training import (
     PAPER_PROTOCOL,
     VALIDATION_SELECTED,
+    public_material,
     train_on_features,
     unstandardised,
 )
 from sdt_model.checkpoints import load_checkpoint
+from sdt_model.config import SDTConfig
 from sdt_model.corpora import read_public_pickle
-from sdt_model.dialogues import collate
+from sdt_model.dialogues import collate, load_dialogues, save_dialogues
 from sdt_model.evaluation import evaluate
 from sdt_model.model import SDT
 from sdt_model.presets import PRESETS, Preset
 from tests.sdt_model.public_pickles import write_public_pickle
+
+SDT_DEFAULTS = SDTConfig(1, 1, 1)
 
 
 def small(name: str) -> Preset:
@@ -40,14 +44,14 @@ def small(name: str) -> Preset:
 def train(
     folder: Path, *, seeds: Sequence[int] = (0,), epochs: int = 3, name: str = "run"
 ) -> dict[str, Any]:
+    preset = small("iemocap")
     return train_on_features(
-        "iemocap",
-        small("iemocap"),
-        folder / "features.pkl",
+        public_material(folder / "features.pkl", "iemocap"),
+        preset.config,
+        replace(preset.options, epochs=epochs),
         folder / name / "out",
         folder / name / "states",
         seeds=seeds,
-        epochs=epochs,
         device="cpu",
         command="the command",
         report=lambda _: None,
@@ -100,6 +104,69 @@ def test_from_the_feature_file_to_a_checkpoint(
     scores = evaluate(checkpoint.model, test).fused
     assert scores.weighted_f1 == saved[VALIDATION_SELECTED]["weighted_f1"]
     assert scores.accuracy == saved[VALIDATION_SELECTED]["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "gammas"),
+    [
+        (["--without", "ce", "kl"], {}, [1.0, 0.0, 0.0]),
+        (["--without", "kl", "unimodal-gates"], {"unimodal_gates": False}, [1.0, 1.0, 0.0]),
+        (["--fusion", "concat"], {"fusion": "concat"}, [1.0, 1.0, 1.0]),
+        (["--fusion", "add"], {"fusion": "add"}, [1.0, 1.0, 1.0]),
+        (["--modalities", "visual", "text"], {"modalities": ("text", "visual")}, [1.0, 1.0, 1.0]),
+    ],
+)
+def test_the_papers_ablations_are_flags(
+    sdt_train: Any,
+    tmp_path: Path,
+    flags: list[str],
+    config: dict[str, object],
+    gammas: list[float],
+) -> None:
+    features, out = tmp_path / "features.pkl", tmp_path / "out"
+    write_public_pickle(features)
+    shared = ["iemocap", "--features", features, "--resume-dir", tmp_path / "states", "--epochs", 6]
+    # Another variant's unfinished training in the same folder is no hindrance.
+    assert sdt_train(*shared, "--out", tmp_path / "whole") == 0
+    assert sdt_train(*shared, "--out", out, *flags) == 0
+    checkpoint = load_checkpoint(out)
+    for name in ("unimodal_gates", "fusion", "modalities"):
+        assert getattr(checkpoint.config, name) == config.get(name, getattr(SDT_DEFAULTS, name))
+    assert checkpoint.card["training"]["gammas"] == gammas
+    assert checkpoint.card["ablations"]["fusion"] == checkpoint.config.fusion
+    assert checkpoint.card["figures"][PAPER_PROTOCOL]["weighted_f1"]["mean"] > 0.4
+
+
+def test_a_folder_of_stores_is_trained_on_standardised(sdt_train: Any, tmp_path: Path) -> None:
+    write_public_pickle(tmp_path / "features.pkl", "meld", train=30)
+    corpus = read_public_pickle(tmp_path / "features.pkl")
+    scaled = [replace(d, audio=1e4 * d.audio + 5e4) for d in (*corpus.train, *corpus.test)]
+    for name, dialogues in {
+        "train": scaled[:24],
+        "dev": scaled[24:30],
+        "test": scaled[30:],
+    }.items():
+        save_dialogues(tmp_path / "features" / f"{name}.safetensors", dialogues)
+    out = tmp_path / "out"
+    arguments = ["store", "--features", tmp_path / "features", "--out", out, "--epochs", 12]
+    arguments += ["--hidden", 32, "--learning-rate", 3e-3, "--prefix-probability", 0.5]
+    curves = tmp_path / "curves"
+    arguments += ["--resume-dir", tmp_path / "states", "--tensorboard", curves, "--device", "cpu"]
+    assert sdt_train(*arguments) == 0
+
+    checkpoint = load_checkpoint(out)
+    assert checkpoint.config.hidden == 32
+    assert checkpoint.config.feature_sizes == corpus.feature_sizes
+    assert checkpoint.card["data"]["dialogues"] == {"train": 24, "dev": 6, "test": 12}
+    assert checkpoint.card["training"]["prefix_probability"] == 0.5
+    test = [
+        checkpoint.statistics.standardise_dialogue(d)
+        for d in load_dialogues(tmp_path / "features" / "test.safetensors")
+    ]
+    scores = evaluate(checkpoint.model, test).fused
+    assert scores.weighted_f1 == checkpoint.card["seeds"][0][VALIDATION_SELECTED]["weighted_f1"]
+    assert scores.weighted_f1 > 0.6
+    assert list(curves.glob("store-prefixes-0.5-seed-0/events.out.tfevents.*"))
 
 
 def test_a_killed_training_goes_on_to_the_same_figures(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sdt_helpers import random_dialogue, small_model
 from sdt_model.checkpoints import load_checkpoint, save_checkpoint
 from sdt_model.dialogues import FeatureStatistics, collate
 from sdt_model.errors import SDTError
+from sdt_model.files import read_tensors, write_tensors
 
 CARD = {"data": "made up", "weighted_f1": 0.5}
 
@@ -62,6 +63,20 @@ def test_the_same_model_makes_the_same_file(folder: Path, tmp_path: Path) -> Non
     save_checkpoint(tmp_path / "again", small_model(layers=2), statistics, CARD)
     for name in ("weights.safetensors", "card.json"):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_checkpoint_from_before_a_setting_existed_has_its_default(folder: Path) -> None:
+    before = load_checkpoint(folder)
+    tensors, metadata, _ = read_tensors(folder / "weights.safetensors")
+    settings = json.loads(metadata["config"])
+    for name in ("unimodal_gates", "fusion", "modalities"):
+        del settings[name]
+    sha256 = write_tensors(
+        folder / "weights.safetensors", tensors, {"config": json.dumps(settings)}
+    )
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"config": settings, "sha256": sha256}))
+    assert load_checkpoint(folder).config == before.config
 
 
 def test_fixed_gates_stay_fixed_after_loading(tmp_path: Path) -> None:

@@ -50,6 +50,35 @@ def test_the_three_losses_to_the_digit() -> None:
     assert weighed.total.item() == pytest.approx(2 * task + 0.5 * students + 3 * divergence)
 
 
+def test_a_student_learns_nothing_where_its_modality_is_missing() -> None:
+    output = output_of(
+        logits((0.8, 0.2), (0.4, 0.6)),
+        logits((0.8, 0.2), (0.3, 0.7)),
+        logits(EVEN, (0.9, 0.1)),
+        logits(EVEN, EVEN),
+    )
+    labels, mask = torch.tensor([[0, 1]]), torch.ones(1, 2, dtype=torch.bool)
+    present = torch.tensor([[[True, True, False], [True, False, False]]])
+    loss = distillation_loss(output, labels, mask, 1.0, present)
+    assert loss.task.item() == pytest.approx(-(log(0.8) + log(0.6)) / 2)
+    assert loss.students.item() == pytest.approx(-(log(0.8) + log(0.7)) / 2 - log(0.5))
+    of_text = 0.4 * log(0.4 / 0.3) + 0.6 * log(0.6 / 0.7)
+    of_audio = 0.8 * log(1.6) + 0.2 * log(0.4)
+    assert loss.divergence.item() == pytest.approx(of_text / 2 + of_audio)
+
+    loss.students.backward()
+    text, audio, visual = (student.grad for student in output.students)
+    assert text is not None
+    assert text.abs().sum(-1).all()
+    assert audio is not None
+    assert audio.abs().sum(-1).tolist()[0][1] == 0
+    assert visual is None
+
+    everything = torch.ones(1, 2, 3, dtype=torch.bool)
+    whole = distillation_loss(output, labels, mask, 1.0, everything)
+    assert whole.total.item() == distillation_loss(output, labels, mask, 1.0).total.item()
+
+
 def test_class_weights_divide_by_the_sum_of_the_weights() -> None:
     output = output_of(*(logits((0.8, 0.2), (0.4, 0.6)) for _ in range(4)))
     weights = torch.tensor([3.0, 1.0], dtype=torch.float64)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -66,7 +67,7 @@ def by_the_book(model: SDT, dialogue: Dialogue) -> dict[str, NDArray[np.float64]
 
     streams = {}
     for i, m in enumerate(MODALITIES):
-        there = dialogue.present[:, i, None]
+        there = dialogue.present[:, i, None] & (m in config.modalities)
         inputs = np.where(there, dialogue.features[i], weights[f"missing.{m}"])
         streams[m] = linear(f"projections.{m}", inputs.astype(np.float64))
 
@@ -81,21 +82,42 @@ def by_the_book(model: SDT, dialogue: Dialogue) -> dict[str, NDArray[np.float64]
                 x = norm(f"{layer}.norm", x) if depth else x
                 attended = attention(f"{layer}.attention", x, x if m == n else y)
                 x = feed_forward(f"{layer}.feed_forward", x + attended)
-            views.append(x / (1 + np.exp(-linear(f"unimodal_gates.{name}.linear", x))))
+            if config.unimodal_gates:
+                x = x / (1 + np.exp(-linear(f"unimodal_gates.{name}.linear", x)))
+            views.append(x)
         hidden.append(linear(f"reductions.{n}", np.concatenate(views, -1)))
 
     stacked = np.stack(hidden, 1)
-    gates = softmax(linear("multimodal_gate.linear", stacked), 1)
+    gates = np.full_like(stacked, 1 / 3)
+    if config.fusion == "gate":
+        gates = softmax(linear("multimodal_gate.linear", stacked), 1)
+        joined = (gates * stacked).sum(1)
+    elif config.fusion == "concat":
+        joined = linear("multimodal_gate.linear", np.concatenate(hidden, -1))
+    else:
+        joined = hidden[0] + hidden[1] + hidden[2]
     students = [
         linear(f"students.{m}.2", np.maximum(h, 0)) for m, h in zip(MODALITIES, hidden, strict=True)
     ]
-    fused = linear("classifier", (gates * stacked).sum(1))
+    fused = linear("classifier", joined)
     return dict(zip(EVERYTHING, (fused, *students, gates, stacked), strict=True))
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_the_model_computes_the_papers_equations(layers: int) -> None:
-    model = small_model(layers=layers)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"layers": 1},
+        {"layers": 2},
+        {"layers": 3},
+        {"unimodal_gates": False},
+        {"fusion": "concat"},
+        {"fusion": "add"},
+        {"modalities": ("audio",)},
+        {"modalities": ("text", "visual"), "fusion": "add", "unimodal_gates": False},
+    ],
+)
+def test_the_model_computes_the_papers_equations(changes: dict[str, object]) -> None:
+    model = small_model(**changes)
     dialogue = random_dialogue(7, missing=0.3)
     expected = by_the_book(model, dialogue)
     output = forward(model, dialogue)
@@ -209,6 +231,10 @@ def test_the_paper_models_have_the_papers_size(config: SDTConfig, total: int, tr
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"temperature": 0}, "temperature is 0"),
         ({"trainable_unimodal_gates": "no"}, "trainable_unimodal_gates is 'no'"),
+        ({"unimodal_gates": 1}, "unimodal_gates is 1: it must be true or false"),
+        ({"fusion": "mean"}, "fusion is 'mean': it must be one of gate, concat, add"),
+        ({"modalities": ["smell"]}, "modalities is"),
+        ({"modalities": []}, "modalities is"),
         ({"classes": ["joy", "joy"]}, "classes is"),
         ({"depth": 2}, "unknown model settings depth"),
     ],
@@ -219,8 +245,8 @@ def test_impossible_settings_are_named(changes: dict[str, object], sentence: str
 
 
 def test_settings_survive_their_json_form_and_must_be_complete() -> None:
-    config = small_config(temperature=8.0)
-    assert SDTConfig.from_dict(config.to_dict()) == config
+    config = small_config(temperature=8.0, fusion="add", modalities=("text", "audio"))
+    assert SDTConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     with pytest.raises(SDTError, match="without audio_dim, visual_dim"):
         SDTConfig.from_dict({"text_dim": 6})
     with pytest.raises(SDTError, match="not a JSON object"):

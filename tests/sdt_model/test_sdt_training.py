@@ -60,6 +60,52 @@ def test_a_small_corpus_is_learned() -> None:
     assert all(vector.abs().max() > 0 for vector in model.missing.values())
 
 
+def test_students_learn_from_either_kind_of_self_distillation_and_from_nothing_else() -> None:
+    corpus = telling_dialogues(12)
+    options = TrainingOptions(epochs=25, batch_size=6, learning_rate=1e-2)
+    fused, students = {}, {}
+    for gammas in ((1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.0, 1.0)):
+        model = new_model(dropout=0.1)
+        fit(model, corpus, corpus, replace(options, gammas=gammas))
+        scores = evaluate(model, corpus)
+        fused[gammas] = scores.fused.weighted_f1
+        own = (scores.text, scores.audio, scores.visual)
+        students[gammas] = np.array([s.weighted_f1 for s in own if s is not None])
+    assert min(fused.values()) > 0.95
+    without, hard_labels, soft_labels = students.values()
+    assert without.max() < 0.5
+    assert (hard_labels > without + 0.2).all()
+    assert (soft_labels > without + 0.2).all()
+
+
+def test_mixed_precision_learns_the_same_and_keeps_its_weights_whole() -> None:
+    corpus = telling_dialogues(12)
+    options = replace(OPTIONS, epochs=16, learning_rate=1e-2, mixed_precision=True)
+    model = new_model(dropout=0.1)
+    assert fit(model, corpus, corpus, options).best.dev_weighted_f1 > 0.95
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    whole = fit(new_model(dropout=0.1), corpus, corpus, replace(options, mixed_precision=False))
+    mixed = fit(new_model(dropout=0.1), corpus, corpus, options)
+    assert mixed.history[0].loss == pytest.approx(whole.history[0].loss, rel=0.02)
+    assert mixed.history[0].loss != whole.history[0].loss
+
+
+@pytest.mark.parametrize("used", [("text",), ("audio", "visual")])
+def test_what_a_model_does_not_use_changes_nothing(used: tuple[str, ...]) -> None:
+    model = new_model(dropout=0.1, modalities=used)
+    corpus = telling_dialogues(12)
+    fit(model, corpus, corpus, replace(OPTIONS, epochs=12, learning_rate=1e-2))
+    scores = evaluate(model, corpus)
+    assert scores.fused.weighted_f1 > 0.9
+    for modality in ("text", "audio", "visual"):
+        assert (getattr(scores, modality) is None) == (modality not in used)
+    other = [
+        replace(d, **{m: getattr(d, m) + 1 for m in ("text", "audio", "visual") if m not in used})
+        for d in corpus
+    ]
+    assert evaluate(model, other) == scores
+
+
 def test_the_same_seed_gives_the_same_model_whatever_else_draws() -> None:
     first, second, third = new_model(), new_model(), new_model()
     one = train(first)
