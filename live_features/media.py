@@ -67,8 +67,23 @@ class MediaInfo:
         return self.width > 0
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceNotice:
+    """Something a person should know about a device; the session goes on.
+
+    ``device`` is ``microphone`` or ``camera``. ``code`` is a short reason code and ``message`` one
+    sentence with what is wrong and what to do. ``lost`` is the seconds of sound that are missing.
+    """
+
+    time: float
+    device: str
+    code: str
+    message: str
+    lost: float = 0.0
+
+
 class MediaSource(Protocol):
-    """Anything that delivers blocks and frames in the order of their time, once.
+    """Anything that delivers blocks, frames and notices in the order of their time, once.
 
     Iterating may raise :class:`~live_features.errors.UserFacingError` when the medium breaks off.
     """
@@ -76,7 +91,7 @@ class MediaSource(Protocol):
     @property
     def info(self) -> MediaInfo: ...
 
-    def __iter__(self) -> Iterator[AudioBlock | VideoFrame]: ...
+    def __iter__(self) -> Iterator[AudioBlock | VideoFrame | DeviceNotice]: ...
 
     def close(self) -> None:
         """Release the medium; iteration in another thread ends at the next item."""
