@@ -99,12 +99,6 @@ MTCNN = PackagedWeights(
         "onet.onnx": "d80f19b44f72e45dd2b7d01384d56994220f60d9417b2a7fbba9041ef1d75e52",
     },
 )
-GE2E = PackagedWeights(
-    "Resemblyzer",
-    "resemblyzer",
-    ".",
-    {"pretrained.pt": "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"},
-)
 
 DEFAULT_WHISPER = "tiny.en"
 DEFAULT_TEXT_ENCODER = "all-MiniLM-L6-v2"
@@ -148,6 +142,30 @@ def whisper(name_or_path: str = DEFAULT_WHISPER, *, offline: bool = False) -> We
         return download_model(name_or_path, local_files_only=local)
 
     return _from_hub(name_or_path, fetch, "model.bin", offline=offline)
+
+
+def whisper_sizes_here() -> list[str]:
+    """The faster-whisper sizes on this machine, smallest first: packaged, or in the hub cache.
+
+    Nothing is fetched, and files in the cache are not checked before :func:`whisper` is asked for
+    them. A multilingual size is left out where its English twin, better at English, is here.
+    """
+    from faster_whisper.utils import available_models, download_model  # noqa: PLC0415
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+
+    models: dict[str, Path] = {}
+    if found := TINY_EN.locate():
+        models[DEFAULT_WHISPER] = found.folder / "model.bin"
+    for name in available_models():
+        try:
+            model = Path(download_model(name, local_files_only=True)) / "model.bin"
+        except LocalEntryNotFoundError:
+            continue
+        # Some sizes have two names.
+        if model.is_file() and model not in models.values():
+            models.setdefault(name, model)
+    best = [name for name in models if f"{name}.en" not in models]
+    return sorted(best, key=lambda name: models[name].stat().st_size)
 
 
 def text_encoder(name_or_path: str = DEFAULT_TEXT_ENCODER, *, offline: bool = False) -> Weights:

@@ -9,7 +9,7 @@ from live_features.errors import UserFacingError
 
 
 @pytest.mark.parametrize(
-    "package", [weights.TINY_EN, weights.MINILM, weights.SILERO, weights.MTCNN, weights.GE2E]
+    "package", [weights.TINY_EN, weights.MINILM, weights.SILERO, weights.MTCNN]
 )
 def test_the_default_set_is_installed_and_is_what_was_tested(
     package: weights.PackagedWeights,

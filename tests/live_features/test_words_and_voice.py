@@ -1,4 +1,4 @@
-"""From speech to words, to a sentence embedding, to acoustic functionals."""
+"""From words to a sentence embedding, from a voice to acoustic functionals."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from live_features.errors import UserFacingError
 from live_features.media import SAMPLE_RATE, AudioBlock
 from live_features.sources.recording import RecordingSource
 from live_features.text import TextEncoder
-from live_features.transcription import Transcriber
 from live_features.weights import Weights
 
 
@@ -29,30 +28,8 @@ def speech() -> NDArray[np.float32]:
 
 
 @pytest.fixture(scope="module")
-def transcribe() -> Transcriber:
-    return Transcriber(weights.whisper(offline=True))
-
-
-@pytest.fixture(scope="module")
 def encode() -> TextEncoder:
     return TextEncoder(weights.text_encoder(offline=True))
-
-
-def test_speech_becomes_words(transcribe: Transcriber, speech: NDArray[np.float32]) -> None:
-    transcript = transcribe(speech)
-    assert transcript.rejected is None
-    assert "what did you do today" in transcript.text.lower()
-
-
-def test_silence_and_noise_become_no_utterance(transcribe: Transcriber) -> None:
-    noise = np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE).astype(np.float32)
-    for sound in (np.zeros(2 * SAMPLE_RATE, np.float32), 0.001 * noise, 0.05 * noise):
-        assert transcribe(sound).rejected in ("no_words", "not_speech", "repetition")
-
-
-def test_a_folder_without_a_whisper_model_is_said_to_be_none(tmp_path: object) -> None:
-    with pytest.raises(UserFacingError, match="--whisper"):
-        Transcriber(Weights(tmp_path, "a test"))  # type: ignore[arg-type]
 
 
 def test_like_sentences_are_close_and_of_unit_length(encode: TextEncoder) -> None:
