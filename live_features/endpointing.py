@@ -1,8 +1,9 @@
 """Cuts a stream of sound into utterances, and says why each cut was made.
 
 A state machine on a sample counter. Speech starts when the detector's probability reaches ``on``
-and pauses when it falls below ``off`` (hysteresis); a pause of ``endpoint_silence`` ends the
-utterance. Sound just before and after is kept, so the first and the last word are whole.
+and pauses when it falls below ``off`` (hysteresis). A pause of ``endpoint_silence`` ends the
+utterance; where its words already read like a finished sentence, ``finished_silence`` does. Sound
+just before and after is kept, so the first and the last word are whole.
 """
 
 from __future__ import annotations
@@ -17,18 +18,24 @@ from live_features.media import SAMPLE_RATE
 from live_features.voice_activity import FRAME
 
 _FRAME_SECONDS = FRAME / SAMPLE_RATE
+_NEAR = 0.3  # seconds around a change of speaker in which the cut may be made
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointRules:
-    """When speech begins, pauses and ends; all times in seconds, thresholds are probabilities."""
+    """When speech begins, pauses and ends; all times in seconds, thresholds are probabilities.
 
-    on: float = 0.5
-    off: float = 0.35
+    An utterance that has paused for ``post_roll`` is a candidate: it has all the sound that it
+    would be handed out with, should it not go on.
+    """
+
+    on: float = 0.4
+    off: float = 0.2
     pre_roll: float = 0.3
     post_roll: float = 0.2
     min_speech: float = 0.25
-    endpoint_silence: float = 0.5
+    finished_silence: float = 0.35
+    endpoint_silence: float = 0.6
     max_speech: float = 15.0
 
 
@@ -44,8 +51,9 @@ class SpeechSegment:
     """One utterance's sound.
 
     ``start`` and ``end`` bound the speech; ``samples`` (float32 mono, 16 kHz) begin at ``offset``
-    and reach a little beyond on both sides. ``reason`` says what ended it: ``pause``,
-    ``max_length`` or ``end_of_input``.
+    and reach a little beyond on both sides. ``reason`` says what ended it: ``finished`` (a short
+    pause after a finished sentence), ``pause``, ``speaker_change``, ``max_length`` or
+    ``end_of_input``; ``open`` while it has not ended.
     """
 
     start: float
@@ -62,6 +70,20 @@ class SpeechSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechPaused:
+    """The open utterance may be over: ``candidate`` is what it would be."""
+
+    candidate: SpeechSegment
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResumed:
+    """The utterance that had paused goes on at ``time``."""
+
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechDropped:
     """Sound that began like speech and was none; ``reason`` is ``too_short``."""
 
@@ -70,7 +92,7 @@ class SpeechDropped:
     reason: str
 
 
-EndpointEvent = SpeechStart | SpeechSegment | SpeechDropped
+EndpointEvent = SpeechStart | SpeechPaused | SpeechResumed | SpeechSegment | SpeechDropped
 
 
 class Endpointer:
@@ -80,10 +102,17 @@ class Endpointer:
         self,
         voice_activity: Callable[[NDArray[np.float32]], float],
         rules: EndpointRules | None = None,
+        *,
+        reads_finished: Callable[[SpeechSegment], bool] | None = None,
     ) -> None:
-        """``voice_activity`` maps the next 512 samples to a probability of speech."""
+        """``voice_activity`` maps the next 512 samples to a probability of speech.
+
+        ``reads_finished`` is asked of a candidate after ``finished_silence``; without it every
+        utterance waits for ``endpoint_silence``.
+        """
         self._voice_activity = voice_activity
         self._rules = rules or EndpointRules()
+        self._reads_finished = reads_finished
         self.reset()
 
     def reset(self) -> None:
@@ -96,6 +125,7 @@ class Endpointer:
         self._speech_from: int | None = None
         self._speech_to = 0
         self._cut_at = 0
+        self._candidate: SpeechSegment | None = None
 
     def push(self, samples: NDArray[np.float32]) -> list[EndpointEvent]:
         """Take the next mono samples; return what they decided, in order."""
@@ -118,6 +148,33 @@ class Endpointer:
             events.append(self._close(self._speech_to, "end_of_input"))
         return events
 
+    def split(self, at: float) -> list[EndpointEvent]:
+        """End the open utterance near ``at`` (seconds), where somebody else takes over.
+
+        The cut is at the weakest moment within 0.3 s, so that it goes through no word, and its
+        reason ``speaker_change``. Nothing happens where that would leave a side without speech.
+        """
+        if self._speech_from is None:
+            return []
+        cut = self._weakest_near(round(at / _FRAME_SECONDS))
+        shortest = _frames(self._rules.min_speech)
+        if cut - self._speech_from < shortest or self._speech_to - cut < 1:
+            return []
+        self._candidate = None
+        events = self._split(cut, "speaker_change")
+        if self._speech_from is not None and self._now - self._speech_to >= _frames(
+            self._rules.post_roll
+        ):
+            self._candidate = self._segment(self._speech_to, "finished")
+            events.append(SpeechPaused(self._candidate))
+        return events
+
+    def open_utterance(self) -> SpeechSegment | None:
+        """What has been heard of the utterance that is being spoken, if one is."""
+        if self._speech_from is None:
+            return None
+        return self._segment(self._speech_to, "open")
+
     @property
     def _now(self) -> int:
         """Number of frames seen so far."""
@@ -136,45 +193,85 @@ class Endpointer:
             self._speech_from = index
             self._speech_to = index + 1
             return [SpeechStart(index * _FRAME_SECONDS)]
+        events: list[EndpointEvent] = []
         if probability >= rules.off:
             self._speech_to = index + 1
-        if self._now - self._speech_to >= _frames(rules.endpoint_silence):
-            return [self._close(self._speech_to, "pause")]
+            if self._candidate is not None:
+                self._candidate = None
+                events.append(SpeechResumed(index * _FRAME_SECONDS))
+        elif (ended := self._pause(self._now - self._speech_to)) is not None:
+            return [ended]
         if self._now - self._speech_from >= _frames(rules.max_speech):
-            return self._split()
-        return []
+            return [*events, *self._split(self._weakest(), "max_length")]
+        return events
 
-    def _close(self, speech_to: int, reason: str) -> SpeechSegment | SpeechDropped:
-        speech_from = self._speech_from
-        assert speech_from is not None
+    def _pause(self, frames: int) -> SpeechPaused | SpeechSegment | SpeechDropped | None:
+        """What a pause that is now ``frames`` long means."""
         rules = self._rules
-        start = speech_from * _FRAME_SECONDS
+        if frames == _frames(rules.post_roll):
+            segment = self._segment(self._speech_to, "finished")
+            if segment.end - segment.start >= rules.min_speech:
+                self._candidate = segment
+                return SpeechPaused(segment)
+        if frames == _frames(rules.finished_silence) and self._is_finished():
+            return self._close(self._speech_to, "finished")
+        if frames >= _frames(rules.endpoint_silence):
+            return self._close(self._speech_to, "pause")
+        return None
+
+    def _is_finished(self) -> bool:
+        candidate, ask = self._candidate, self._reads_finished
+        return candidate is not None and ask is not None and ask(candidate)
+
+    def _segment(self, speech_to: int, reason: str) -> SpeechSegment:
+        """The open utterance, with speech up to frame ``speech_to``."""
+        assert self._speech_from is not None
+        rules = self._rules
         # The last frame of a stream is padded; an utterance never ends after its sound does.
         end = min(speech_to * FRAME, self._heard) / SAMPLE_RATE
-        first = max(speech_from - _frames(rules.pre_roll), self._first_frame, self._cut_at)
+        first = max(self._speech_from - _frames(rules.pre_roll), self._first_frame, self._cut_at)
         last = min(speech_to + _frames(rules.post_roll), self._now)
         samples = np.concatenate(
             self._frames[first - self._first_frame : last - self._first_frame]
         )[: self._heard - first * FRAME]
-        self._speech_from = None
-        self._cut_at = speech_to
-        self._forget_before(max(self._now - _frames(rules.pre_roll), speech_to))
-        if end - start < rules.min_speech:
-            return SpeechDropped(start, end, "too_short")
+        start = self._speech_from * _FRAME_SECONDS
         return SpeechSegment(start, end, first * _FRAME_SECONDS, samples, reason)
 
-    def _split(self) -> list[EndpointEvent]:
-        """Cut an over-long utterance where its second half is most like a pause."""
+    def _close(self, speech_to: int, reason: str) -> SpeechSegment | SpeechDropped:
+        segment = self._segment(speech_to, reason)
+        self._speech_from = None
+        self._candidate = None
+        self._cut_at = speech_to
+        self._forget_before(max(self._now - _frames(self._rules.pre_roll), speech_to))
+        if segment.end - segment.start < self._rules.min_speech:
+            return SpeechDropped(segment.start, segment.end, "too_short")
+        return segment
+
+    def _weakest(self) -> int:
+        """The frame of the open utterance's second half that is most like a pause."""
         assert self._speech_from is not None
-        middle = self._speech_from + (self._now - self._speech_from) // 2
-        tail = self._probabilities[middle - self._first_frame :]
+        return self._weakest_in(self._speech_from + (self._now - self._speech_from) // 2, self._now)
+
+    def _weakest_near(self, frame: int) -> int:
+        reach = _frames(_NEAR)
+        assert self._speech_from is not None
+        return self._weakest_in(
+            max(frame - reach, self._speech_from), min(frame + reach + 1, self._now)
+        )
+
+    def _weakest_in(self, first: int, last: int) -> int:
+        """The end of the frame from ``first`` to before ``last`` that is most like a pause."""
         # Three frames together, because a single weak frame may lie inside a word.
-        smooth = np.convolve(tail, np.ones(3) / 3, mode="same")
-        cut = min(middle + int(np.argmin(smooth)) + 1, self._now)
+        smooth = np.convolve(self._probabilities, np.ones(3) / 3, mode="same")
+        weak = smooth[first - self._first_frame : last - self._first_frame]
+        return min(first + int(np.argmin(weak)) + 1, self._now)
+
+    def _split(self, cut: int, reason: str) -> list[EndpointEvent]:
+        """End the open utterance at frame ``cut`` and go on with the rest of it."""
         carried = self._now - cut
         frames, probabilities = self._frames[-carried:], self._probabilities[-carried:]
         reached = self._speech_to
-        events: list[EndpointEvent] = [self._close(min(cut, reached), "max_length")]
+        events: list[EndpointEvent] = [self._close(min(cut, reached), reason)]
         if carried == 0 or reached <= cut:
             return events
         self._frames, self._probabilities, self._first_frame = frames, probabilities, cut

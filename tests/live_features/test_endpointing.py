@@ -1,6 +1,6 @@
 """Endpoints on a scripted detector: what is cut where, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ from live_features.endpointing import (
     Endpointer,
     EndpointEvent,
     SpeechDropped,
+    SpeechPaused,
+    SpeechResumed,
     SpeechSegment,
     SpeechStart,
 )
@@ -25,12 +27,15 @@ def script(*parts: tuple[float, float]) -> list[float]:
 
 
 def run(
-    probabilities: Sequence[float], block: int = 1600, tail: int = 0
+    probabilities: Sequence[float],
+    block: int = 1600,
+    tail: int = 0,
+    reads_finished: Callable[[SpeechSegment], bool] | None = None,
 ) -> tuple[list[EndpointEvent], NDArray[np.float32]]:
     """Feed a signal that counts its own samples, ``block`` at a time."""
     waiting = iter([*probabilities, 1.0])
     signal = np.arange(len(probabilities) * FRAME + tail, dtype=np.float32)
-    endpointer = Endpointer(lambda frame: next(waiting))
+    endpointer = Endpointer(lambda frame: next(waiting), reads_finished=reads_finished)
     events: list[EndpointEvent] = []
     for start in range(0, len(signal), block):
         events += endpointer.push(signal[start : start + block])
@@ -43,7 +48,8 @@ def segments(events: Sequence[EndpointEvent]) -> list[SpeechSegment]:
 
 def test_a_pause_ends_an_utterance_and_its_edges_are_kept() -> None:
     events, signal = run(script((1.0, 0.1), (2.0, 0.9), (1.0, 0.1)))
-    start, segment = events
+    start, paused, segment = events
+    assert isinstance(paused, SpeechPaused)
     assert start == SpeechStart(pytest.approx(1.0, abs=FRAME_SECONDS))
     assert isinstance(segment, SpeechSegment)
     assert segment.reason == "pause"
@@ -61,7 +67,7 @@ def test_a_pause_ends_an_utterance_and_its_edges_are_kept() -> None:
 def test_hysteresis_a_weak_middle_neither_ends_nor_starts_speech() -> None:
     (segment,) = segments(run(script((1.0, 0.9), (1.0, 0.4), (1.0, 0.9), (1.0, 0.1)))[0])
     assert segment.end - segment.start == pytest.approx(3.0, abs=2 * FRAME_SECONDS)
-    assert run(script((3.0, 0.45)))[0] == []
+    assert run(script((3.0, 0.35)))[0] == []
 
 
 def test_a_short_pause_stays_inside_the_utterance() -> None:
@@ -97,15 +103,109 @@ def test_over_long_speech_is_cut_at_its_weakest_moment_and_nothing_is_lost() -> 
 
 
 def test_neighbouring_utterances_share_no_speech() -> None:
-    events, _ = run(script((1.0, 0.9), (0.55, 0.1), (1.0, 0.9), (1.0, 0.1)))
+    events, _ = run(script((1.0, 0.9), (0.65, 0.1), (1.0, 0.9), (1.0, 0.1)))
     first, second = segments(events)
     assert second.offset >= first.end
 
 
 @pytest.mark.parametrize("block", [1, 511, 512, 513, 40_000])
 def test_the_size_of_blocks_does_not_matter(block: int) -> None:
-    probabilities = script((0.3, 0.1), (0.7, 0.9), (0.6, 0.1), (0.5, 0.8))[:60]
+    probabilities = script((0.3, 0.1), (0.7, 0.9), (0.7, 0.1), (0.5, 0.8))[:64]
     expected = [(s.start, s.end, s.reason) for s in segments(run(probabilities)[0])]
     assert expected
     got = segments(run(probabilities, block)[0])
     assert [(s.start, s.end, s.reason) for s in got] == expected
+
+
+def test_a_candidate_is_what_is_handed_out_when_nothing_follows() -> None:
+    events, _ = run(script((0.5, 0.1), (1.0, 0.9), (1.0, 0.1)))
+    (candidate,) = [event.candidate for event in events if isinstance(event, SpeechPaused)]
+    (segment,) = segments(events)
+    assert (candidate.start, candidate.end, candidate.offset) == (
+        segment.start,
+        segment.end,
+        segment.offset,
+    )
+    np.testing.assert_array_equal(candidate.samples, segment.samples)
+
+
+def test_a_finished_sentence_ends_after_a_shorter_pause() -> None:
+    probabilities = script((0.5, 0.1), (1.0, 0.9), (0.45, 0.1), (1.0, 0.9), (1.0, 0.1))
+    asked: list[SpeechSegment] = []
+
+    def yes(segment: SpeechSegment) -> bool:
+        asked.append(segment)
+        return True
+
+    first, second = segments(run(probabilities, reads_finished=yes)[0])
+    assert (first.reason, second.reason) == ("finished", "finished")
+    assert [segment.end for segment in asked] == [first.end, second.end]
+    (whole,) = segments(run(probabilities, reads_finished=lambda segment: False)[0])
+    assert whole.reason == "pause"
+    assert (whole.start, whole.end) == (first.start, second.end)
+
+
+def test_going_on_after_a_pause_is_told_once() -> None:
+    events, _ = run(script((1.0, 0.9), (0.3, 0.1), (1.0, 0.9), (1.0, 0.1)))
+    kinds = [type(event) for event in events]
+    assert kinds == [SpeechStart, SpeechPaused, SpeechResumed, SpeechPaused, SpeechSegment]
+
+
+def test_what_is_being_spoken_can_be_heard_before_it_ends() -> None:
+    waiting = iter(script((0.5, 0.1), (2.0, 0.9)))
+    endpointer = Endpointer(lambda frame: next(waiting))
+    signal = np.arange(round(2.4 * SAMPLE_RATE), dtype=np.float32)
+    endpointer.push(signal[: round(0.4 * SAMPLE_RATE)])
+    assert endpointer.open_utterance() is None
+    endpointer.push(signal[round(0.4 * SAMPLE_RATE) :])
+    heard = endpointer.open_utterance()
+    assert heard is not None
+    assert heard.reason == "open"
+    assert heard.start == pytest.approx(0.5, abs=FRAME_SECONDS)
+    assert heard.end == pytest.approx(2.4, abs=FRAME_SECONDS)
+
+
+def split_at(
+    at: float, *parts: tuple[float, float], heard: float
+) -> tuple[list[EndpointEvent], list[EndpointEvent]]:
+    """Play ``heard`` seconds, ask for a split at ``at``, play the rest; both outcomes apart."""
+    line = script(*parts)
+    waiting = iter([*line, 1.0])
+    endpointer = Endpointer(lambda frame: next(waiting))
+    signal = np.arange(len(line) * FRAME, dtype=np.float32)
+    so_far = round(heard * SAMPLE_RATE)
+    endpointer.push(signal[:so_far])
+    split = endpointer.split(at)
+    return split, [*endpointer.push(signal[so_far:]), *endpointer.flush()]
+
+
+def test_an_utterance_ends_at_the_weakest_moment_near_a_change_of_speaker() -> None:
+    parts = (0.5, 0.1), (1.5, 0.9), (0.1, 0.5), (1.5, 0.9), (1.0, 0.1)
+    split, later = split_at(1.85, *parts, heard=3.0)
+    first, start = split
+    assert isinstance(first, SpeechSegment)
+    assert first.reason == "speaker_change"
+    assert first.end == pytest.approx(2.05, abs=0.1)
+    assert start == SpeechStart(pytest.approx(first.end, abs=2 * FRAME_SECONDS))
+    (second,) = segments(later)
+    assert second.reason == "pause"
+    assert second.start == pytest.approx(first.end, abs=2 * FRAME_SECONDS)
+    assert second.end == pytest.approx(3.6, abs=2 * FRAME_SECONDS)
+    assert second.offset >= first.end - FRAME_SECONDS
+
+
+def test_no_utterance_is_cut_down_to_nothing() -> None:
+    parts = (0.5, 0.1), (1.5, 0.9), (1.0, 0.1)
+    split, later = split_at(0.55, *parts, heard=1.9)
+    assert all(segment.end - segment.start >= 0.25 for segment in segments(split))
+    assert split_at(0.2, *parts, heard=0.3)[0] == []
+    assert segments(later)[-1].end == pytest.approx(2.0, abs=2 * FRAME_SECONDS)
+
+
+def test_a_change_found_in_a_pause_leaves_the_rest_as_a_candidate() -> None:
+    parts = (0.5, 0.1), (1.5, 0.9), (0.1, 0.5), (1.5, 0.9), (1.0, 0.1)
+    split, later = split_at(2.05, *parts, heard=3.9)
+    assert [type(event) for event in split] == [SpeechSegment, SpeechStart, SpeechPaused]
+    (second,) = segments(later)
+    assert isinstance(split[2], SpeechPaused)
+    np.testing.assert_array_equal(split[2].candidate.samples, second.samples)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.assets import ASSETS, DEMO_MEDIA
-from live_features import weights
+from app.assets import ASSETS, DEMO_MEDIA, SPEAKER_NETWORKS
 from live_features.clocks import VirtualClock
 from live_features.media import SAMPLE_RATE, AudioBlock
 from live_features.sources.recording import RecordingSource
-from live_features.speakers import SpeakerTracker, VoiceEncoder
+from live_features.speakers import SpeakerTracker
+from live_features.voices import VoiceEncoder
 
 
 def voice(*direction: float) -> NDArray[np.float32]:
@@ -53,9 +53,40 @@ def test_reset_forgets_everybody() -> None:
     assert identify(BOB, 2.0) == 0
 
 
+def test_a_guess_teaches_nothing() -> None:
+    identify = SpeakerTracker()
+    assert identify.guess(ANN) is None
+    identify(ANN, 2.0)
+    assert identify.guess(voice(1, 0.3, 0)) == 0
+    assert identify.guess(BOB) is None
+    assert identify(BOB, 2.0) == 1
+
+
+def test_who_has_enrolled_is_known_from_the_first_word() -> None:
+    identify = SpeakerTracker()
+    assert [identify.enrol(ANN), identify.enrol(BOB)] == [0, 1]
+    assert identify(voice(0.2, 1, 0), 0.4) == 1
+    assert identify(CID, 2.0) == 2
+
+
+def test_the_talking_face_tells_voices_apart_that_are_nearly_alike() -> None:
+    identify = SpeakerTracker(known_number=2)
+    near, between = voice(1, 0.9, 0), voice(1, 0.42, 0)
+    ann, bob = 7, 8
+    for _ in range(3):
+        assert identify(ANN, 2.0, face=ann) == 0
+    identify.enrol(near)
+    for _ in range(3):
+        assert identify(near, 2.0, face=bob) == 1
+    assert identify.guess(between, face=ann) == 0
+    assert identify.guess(between, face=bob) == 1
+    # A voice that is another's beyond doubt is not overruled by a face.
+    assert identify.guess(ANN, face=bob) == 0
+
+
 @pytest.fixture(scope="module")
 def encoder() -> VoiceEncoder:
-    return VoiceEncoder(weights.packaged(weights.GE2E))
+    return VoiceEncoder(SPEAKER_NETWORKS / "voices.safetensors")
 
 
 def test_the_demo_s_people_sound_like_themselves(encoder: VoiceEncoder) -> None:
@@ -74,15 +105,15 @@ def test_the_demo_s_people_sound_like_themselves(encoder: VoiceEncoder) -> None:
     for (one, a), (other, b) in combinations(voices, 2):
         (same if one == other else different).append(float(a @ b))
     assert min(np.linalg.norm(v) for _, v in voices) == pytest.approx(1.0, abs=1e-5)
-    assert np.mean(same) > np.mean(different) + 0.1
+    assert min(same) > 0.4 > max(different)
 
 
 def test_a_voice_does_not_depend_on_the_gain(encoder: VoiceEncoder) -> None:
     noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE * 2).astype(np.float32)
     quiet, quieter = encoder.embed(noise * 0.01), encoder.embed(noise * 0.001)
-    np.testing.assert_allclose(quiet, quieter, atol=1e-4)
+    np.testing.assert_allclose(quiet, quieter, atol=1e-3)
 
 
 def test_a_word_shorter_than_a_window_has_a_voice(encoder: VoiceEncoder) -> None:
     noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE // 4).astype(np.float32)
-    assert encoder.embed(noise).shape == (256,)
+    assert encoder.embed(noise).shape == (192,)

@@ -1,0 +1,127 @@
+"""Where one person stops and another begins, though nobody pauses.
+
+The network is pyannote's segmentation 3.0 (Plaquet & Bredin 2023, *Powerset multi-class cross
+entropy loss for neural speaker diarization*): of up to three people in a window, who speaks when.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from live_features.media import SAMPLE_RATE
+from live_features.speaker_weights import read_weights
+
+WINDOW = 5.0
+"""Seconds of sound that are looked at together."""
+SURE_AFTER = 0.3
+"""Seconds that must have been heard after a change before it counts."""
+SHORTEST_TURN = 0.25
+"""Seconds of an utterance before a change in it counts."""
+
+_STEP, _FIRST = 270 / SAMPLE_RATE, 495 / SAMPLE_RATE  # seconds: frames, and the middle of the first
+_PEOPLE = ((1, 4, 5), (2, 4, 6), (3, 5, 6))  # classes in which each of the three speaks
+_LEAST_FRAMES = 10
+_SWITCH = 12.0  # nats that another speaker must be likelier by
+_FLOOR = 0.02
+
+
+class SpeakerSegmentation(nn.Module):
+    """Sound to who speaks: silence, one of three people, or two of them."""
+
+    filters: Tensor
+
+    def __init__(self, weights: Path) -> None:
+        """``weights`` is the safetensors file.
+
+        Raises:
+            UserFacingError: it is missing or damaged.
+        """
+        super().__init__()
+        self.wave_norm = nn.InstanceNorm1d(1, affine=True)
+        self.register_buffer("filters", torch.zeros(80, 1, 251))
+        self.convolutions = nn.ModuleList([nn.Conv1d(80, 60, 5), nn.Conv1d(60, 60, 5)])
+        self.norms = nn.ModuleList([nn.InstanceNorm1d(n, affine=True) for n in (80, 60, 60)])
+        self.lstm = nn.LSTM(60, 128, num_layers=4, batch_first=True, bidirectional=True)
+        self.linears = nn.ModuleList([nn.Linear(256, 128), nn.Linear(128, 128)])
+        self.classifier = nn.Linear(128, 7)
+        read_weights(self, weights)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(B, 1, n) at 16 kHz to probabilities (B, frames, 7), a frame every 270 samples."""
+        x = F.conv1d(self.wave_norm(wave), self.filters, stride=10).abs()
+        x = F.leaky_relu(self.norms[0](F.max_pool1d(x, 3)))
+        for convolution, norm in zip(self.convolutions, self.norms[1:], strict=True):
+            x = F.leaky_relu(norm(F.max_pool1d(convolution(x), 3)))
+        x, _ = self.lstm(x.transpose(1, 2))
+        for linear in self.linears:
+            x = F.leaky_relu(linear(x))
+        return self.classifier(x).softmax(dim=-1)
+
+
+class TurnFinder:
+    """Keeps the last seconds of one line and tells when the person who speaks changes."""
+
+    def __init__(self, segmentation: SpeakerSegmentation) -> None:
+        self._segmentation = segmentation
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the line; its next sample is at second 0."""
+        self._recent = np.zeros(0, np.float32)
+        self._heard = 0
+
+    def push(self, samples: NDArray[np.float32]) -> None:
+        """Hear the next mono samples."""
+        self._recent = np.concatenate([self._recent, samples])[-round(WINDOW * SAMPLE_RATE) :]
+        self._heard += len(samples)
+
+    def change(self, since: float) -> float | None:
+        """When, after ``since``, somebody else began to speak; None if nobody did. In seconds."""
+        now = self._heard / SAMPLE_RATE
+        begins = now - len(self._recent) / SAMPLE_RATE
+        if now - max(since, begins) < SHORTEST_TURN + SURE_AFTER:
+            return None
+        probabilities = self._listen()
+        times = begins + _FIRST + _STEP * np.arange(len(probabilities))
+        within = times >= since
+        if within.sum() < _LEAST_FRAMES:
+            return None
+        times, path = times[within], _speakers(probabilities[within])
+        for i in np.flatnonzero(np.diff(path)):
+            at = float(times[i] + times[i + 1]) / 2
+            if since + SHORTEST_TURN < at <= now - SURE_AFTER:
+                return at
+        return None
+
+    @torch.inference_mode()
+    def _listen(self) -> NDArray[np.float32]:
+        """(frames, 7)"""
+        return self._segmentation(torch.from_numpy(self._recent)[None, None])[0].numpy()
+
+
+def _speakers(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Who of the three has the floor in each frame (F,), by the likeliest path with few changes.
+
+    Silence speaks for nobody, so a speaker keeps the floor through a pause.
+    """
+    active = np.stack([probabilities[:, list(classes)].sum(1) for classes in _PEOPLE], axis=1)
+    scores = np.log(np.clip(active + probabilities[:, :1], _FLOOR, 1.0))  # (F, 3)
+    best = scores[0].copy()
+    came_from = np.zeros(scores.shape, np.int64)
+    for frame in range(1, len(scores)):
+        leader = int(best.argmax())
+        switched = best[leader] - _SWITCH
+        stays = best >= switched
+        came_from[frame] = np.where(stays, np.arange(3), leader)
+        best = np.where(stays, best, switched) + scores[frame]
+    path = np.empty(len(scores), np.int64)
+    path[-1] = best.argmax()
+    for frame in range(len(scores) - 1, 0, -1):
+        path[frame - 1] = came_from[frame, path[frame]]
+    return path
