@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
 from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA
-from app.options import DEVICES, ModelOptions, RunOptions
+from app.logs import start_logging
+from app.options import BEST_WHISPER, DEVICES, LiveOptions, ModelOptions, RunOptions
 from app.preview import LatestFrame
-from app.session.exports import export
-from app.session.log import EventLog
-from app.state import SessionState, Snapshot
-from live_features.clocks import RealClock, VirtualClock
+from app.reading import opened, read
+from app.state import SessionState
+from app.terminal import run_headless
 from live_features.errors import UserFacingError
-from live_features.media import Clock
-from live_features.sources.recording import RecordingSource
 from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 
 FAILED = 2
@@ -33,6 +25,7 @@ FAILED = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, or 2 after one sentence on standard error."""
     options = _parser().parse_args(arguments)
+    start_logging()
     try:
         return _run(options)
     except UserFacingError as error:
@@ -45,14 +38,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sdt-live",
-        description="Reads each speaker's emotion from a recorded conversation. Nothing that is "
-        "seen or heard leaves this machine.",
+        description="Reads each speaker's emotion while a conversation happens: what the "
+        "microphone and the camera deliver, or a recording. Nothing that is seen or heard leaves "
+        "this machine.",
     )
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = parser.add_mutually_exclusive_group()
     what.add_argument("--demo", action="store_true", help="replay the conversation that ships")
     what.add_argument("--replay", metavar="PATH", type=Path, help="read any audio or video file")
+    what.add_argument(
+        "--list-devices", action="store_true", help="name the microphones and cameras, and end"
+    )
+    what.add_argument(
+        "--doctor", action="store_true", help="say what works on this machine, and end"
+    )
+    live = parser.add_argument_group("live input")
+    live.add_argument(
+        "--microphone",
+        metavar="NAME",
+        help="part of its name, or its number (default: the system's)",
+    )
+    live.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="2: the microphone has two channels with one person each",
+    )
+    live.add_argument(
+        "--camera", type=_camera, default=0, metavar="N", help="its number, or none (default: 0)"
+    )
+    live.add_argument(
+        "--camera-delay",
+        type=_delay,
+        default=0.0,
+        metavar="SECONDS",
+        help="how much later pictures come than their sound (default: 0)",
+    )
+    live.add_argument(
+        "--enrol",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="these people talk for 3 seconds each first, so that their voices are known",
+    )
     parser.add_argument(
-        "--headless", action="store_true", help="no window: a progress bar and a table"
+        "--headless", action="store_true", help="no window: lines in the terminal and a table"
     )
     parser.add_argument(
         "--speed",
@@ -71,9 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--whisper",
-        default=DEFAULT_WHISPER,
         metavar="NAME",
-        help="a faster-whisper size, Hugging Face name or folder (default: %(default)s)",
+        help="a faster-whisper size, Hugging Face name or folder; auto is the largest on this "
+        f"machine that keeps up with talk (default: auto live, {DEFAULT_WHISPER} for recordings)",
     )
     parser.add_argument(
         "--text-encoder",
@@ -93,119 +123,36 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    recording = DEMO_MEDIA if options.demo else options.replay
+    models = ModelOptions(
+        whisper=options.whisper or (BEST_WHISPER if recording is None else DEFAULT_WHISPER),
+        text_encoder=options.text_encoder,
+        checkpoint=options.checkpoint,
+        device=options.device,
+        offline=options.offline,
+    )
+    live = LiveOptions(
+        microphone=options.microphone,
+        camera=options.camera,
+        channels=options.channels,
+        camera_delay=options.camera_delay,
+    )
+    if options.list_devices or options.doctor:
+        from app.doctor import print_devices, print_diagnosis  # noqa: PLC0415
+
+        return print_devices() if options.list_devices else print_diagnosis(models, live)
     headless, why = _headless(options.headless)
     run = RunOptions(
-        media=DEMO_MEDIA if options.demo else options.replay,
+        medium=live if recording is None else recording,
         speed=_resolve_speed(options.speed, headless=headless),
         speakers=options.speakers,
+        enrol=tuple(options.enrol),
         export=options.export,
-        models=ModelOptions(
-            whisper=options.whisper,
-            text_encoder=options.text_encoder,
-            checkpoint=options.checkpoint,
-            device=options.device,
-            offline=options.offline,
-        ),
+        models=models,
     )
     if why:
         print(f"sdt-live: {why}", file=sys.stderr)
     return run_headless(run) if headless else run_windowed(run)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A recording that can be read, and the log of its events where there is to be an export."""
-
-    run: RunOptions
-    clock: Clock
-    source: RecordingSource
-    log: EventLog | None
-
-
-@contextmanager
-def opened(run: RunOptions) -> Iterator[Opened]:
-    """Open all that belongs to one reading.
-
-    Raises:
-        UserFacingError: the recording cannot be read, or the export folder not be written.
-    """
-    with ExitStack() as stack:
-        clock = VirtualClock() if run.speed is None else RealClock(run.speed)
-        source = stack.enter_context(closing(RecordingSource(run.media, clock)))
-        log = None if run.export is None else stack.enter_context(EventLog(run.export))
-        yield Opened(run, clock, source, log)
-
-
-def read(
-    session: Opened,
-    state: SessionState,
-    *,
-    report: Callable[[str], None],
-    progress: Callable[[float], None],
-    preview: LatestFrame | None = None,
-    stop: threading.Event | None = None,
-) -> None:
-    """Load the models, read to the end, write the export.
-
-    ``report`` is told in words what is being done, ``progress`` the media time. Setting ``stop``
-    ends early, with everything heard so far labelled and exported.
-
-    Raises:
-        UserFacingError: the medium or the models are at fault.
-    """
-    report("Loading the models")
-    # Importing them takes seconds, which a window should not wait for.
-    from app.engine import LiveEngine  # noqa: PLC0415
-    from app.models import load_models  # noqa: PLC0415
-
-    models = load_models(session.run.models)
-    report("Reading")
-    engine = LiveEngine(
-        session.source,
-        session.clock,
-        models,
-        [state] if session.log is None else [state, session.log],
-        preview=preview,
-        progress=progress,
-        speakers=session.run.speakers,
-        stopping=stop,
-    )
-    try:
-        engine.run()
-    finally:
-        if session.run.export is not None:
-            export(state.snapshot(), session.run.export)
-
-
-def run_headless(run: RunOptions) -> int:
-    """Read the whole recording with a progress bar, then print what was found."""
-    console = Console()
-    state = SessionState()
-    with (
-        opened(run) as session,
-        Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            console=console,
-        ) as bar,
-    ):
-        task = bar.add_task("Opening", total=session.source.info.duration)
-        read(
-            session,
-            state,
-            report=lambda doing: bar.update(task, description=doing),
-            progress=lambda time: bar.update(task, completed=time),
-        )
-        bar.update(task, description="Read", total=1.0, completed=1.0)
-    print_results(state.snapshot(), console)
-    if run.export is not None:
-        console.print(
-            f"Wrote events.jsonl, transcript.srt and emotions.csv to {escape(str(run.export))}",
-            soft_wrap=True,
-        )
-    return 0
 
 
 def run_windowed(run: RunOptions, *, screenshot_at: tuple[float, Path] | None = None) -> int:
@@ -232,34 +179,11 @@ def run_windowed(run: RunOptions, *, screenshot_at: tuple[float, Path] | None = 
         return run_window(
             state,
             preview,
-            title=f"{run.media.name} - sdt-live",
+            title=f"{run.name} - sdt-live",
             work=work,
             close_when_ended=screenshot_at is not None,
             screenshot_at=screenshot_at,
         )
-
-
-def print_results(snapshot: Snapshot, console: Console) -> None:
-    """A table of the utterances, or the sentence that there are none."""
-    if not snapshot.utterances:
-        console.print(f"No speech was found in {escape(snapshot.source)}: nothing to label.")
-        return
-    table = Table(caption="t/a/v: share of the text, audio and visual gate, in percent")
-    for column in ("time", "speaker"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("text", overflow="fold")
-    table.add_column("emotion", no_wrap=True)
-    table.add_column("t/a/v", no_wrap=True, justify="right")
-    for u in snapshot.utterances:
-        changed = f" (was {u.was})" if u.was else ""
-        table.add_row(
-            _clock_time(u.start),
-            escape(snapshot.speakers[u.speaker]),
-            escape(u.text),
-            f"{u.emotion} {u.confidence:.0%}{changed}",
-            "/".join(f"{gate:.0%}".rstrip("%") for gate in u.reading.gates),
-        )
-    console.print(table)
 
 
 def _headless(asked: bool) -> tuple[bool, str | None]:
@@ -293,15 +217,28 @@ def _resolve_speed(asked: float | str | None, *, headless: bool) -> float | None
     return asked if isinstance(asked, float) else None
 
 
+def _camera(text: str) -> int | None:
+    if text == "none":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no camera: give its number, or none")
+    return int(text)
+
+
+def _delay(text: str) -> float:
+    try:
+        delay = float(text)
+    except ValueError:
+        delay = math.nan
+    if not abs(delay) <= 5.0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no delay: give seconds, up to 5")
+    return delay
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 9:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of speakers: give 1 to 9")
     return int(text)
-
-
-def _clock_time(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}:{rest:04.1f}"
 
 
 if __name__ == "__main__":

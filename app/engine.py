@@ -4,62 +4,50 @@
          \\--> watcher (faces) ---------/
 
 On a real clock each of the three has a thread: sound is never dropped, pictures drop the oldest,
-utterances wait. On the virtual clock the same three work in the caller's thread, item by item, so
-the same recording always gives the same events.
+utterances wait. While somebody pauses, the recogniser already works on what may turn out to be an
+utterance; while somebody speaks and it has nothing else to do, it reads what has been said so far.
+On the virtual clock the same three work in the caller's thread, item by item, and nothing is done
+ahead, so the same recording always gives the same events.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import TypeVar, overload
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
+from typing import TypeVar
 
 from app.events import (
     BacklogChanged,
+    DeviceChanged,
+    EffortChanged,
     Event,
     FaceSeen,
     FacesSeen,
     ProblemOccurred,
-    Reading,
     SessionEnded,
     SessionStarted,
-    SpeakerFound,
-    SpeechEnded,
-    SpeechStarted,
-    StageFinished,
-    UtteranceDropped,
-    UtteranceLabelled,
-    UtteranceRevised,
 )
+from app.listening import Heard, Listener, Partial, Sink, Speculation
 from app.models import Models
+from app.pressure import Pressure
 from app.preview import LatestFrame
+from app.recogniser import Edit, Recogniser, Work
 from app.workers import InlineStage, Stage, ThreadStage
-from live_features.endpointing import Endpointer, SpeechDropped, SpeechSegment, SpeechStart
 from live_features.errors import UserFacingError
 from live_features.faces import FaceAnalyser, FaceTimeline
-from live_features.media import AudioBlock, Clock, MediaSource, VideoFrame
-from live_features.speakers import SpeakerTracker
-from live_features.voice_activity import VoiceActivityDetector
-from sdt_model.dialogues import UtteranceFeatures
-from sdt_model.incremental import IncrementalSDT, UtteranceEmotion
-
-ANALYSIS_RATE = 5.0
-"""Faces are analysed this often, in Hz of media time."""
+from live_features.media import AudioBlock, Clock, DeviceNotice, MediaSource, VideoFrame
 
 _AUDIO_BLOCKS = 256
 _FRAMES = 8
 _UTTERANCES = 64
-_REVISION = 0.02
-"""A revision is told when a probability has moved at least this far since it was last told."""
+_SPECULATION, _PARTIAL = 2, 1  # urgencies
 
-Sink = Callable[[Event], None]
+_PATIENCE = 0.25
+"""Seconds (wall) the listener waits to hear whether a pause follows a finished sentence."""
+
 T = TypeVar("T")
 
 
@@ -77,61 +65,10 @@ class Narrator:
             for sink in self._sinks:
                 sink(stamped)
 
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A segment of speech and the line it came over, None for a shared one."""
-
-    segment: SpeechSegment
-    channel: int | None
-
-
-class Listener:
-    """Sound to segments of speech; with two channels each is one person's line."""
-
-    def __init__(
-        self,
-        new_voice_activity: Callable[[], VoiceActivityDetector],
-        channels: int,
-        tell: Sink,
-        hand_on: Callable[[Heard], None],
-    ) -> None:
-        self._lines: dict[int | None, Endpointer] = {
-            channel: Endpointer(new_voice_activity())
-            for channel in (range(channels) if channels > 1 else (None,))
-        }
-        self._tell = tell
-        self._hand_on = hand_on
-
-    def __call__(self, block: AudioBlock) -> None:
-        for channel, endpointer in self._lines.items():
-            samples = block.samples[:, channel or 0]
-            for event in endpointer.push(samples):
-                self._handle(event, channel)
-
-    def flush(self) -> None:
-        """No more sound will come."""
-        for channel, endpointer in self._lines.items():
-            for event in endpointer.flush():
-                self._handle(event, channel)
-
-    def _handle(
-        self, event: SpeechStart | SpeechSegment | SpeechDropped, channel: int | None
-    ) -> None:
-        match event:
-            case SpeechStart(time=start):
-                self._tell(SpeechStarted(media_time=start, channel=channel))
-            case SpeechSegment(start=start, end=end, reason=reason):
-                self._end(channel, start, end, reason)
-                self._hand_on(Heard(event, channel))
-            case SpeechDropped(start=start, end=end, reason=reason):
-                self._end(channel, start, end, reason)
-                self._tell(UtteranceDropped(media_time=end, start=start, end=end, reason=reason))
-
-    def _end(self, channel: int | None, start: float, end: float, reason: str) -> None:
-        self._tell(
-            SpeechEnded(media_time=end, channel=channel, start=start, end=end, reason=reason)
-        )
+    def begin(self, position: float) -> None:
+        """The session is ``position`` seconds old now, whenever the narrator was made."""
+        with self._lock:
+            self._started = time.monotonic() - position
 
 
 class Watcher:
@@ -165,109 +102,6 @@ class Watcher:
         self._tell(FacesSeen(media_time=frame.time, faces=faces))
 
 
-class Recogniser:
-    """Segments of speech to labelled utterances; owns the dialogue."""
-
-    def __init__(
-        self, models: Models, timeline: FaceTimeline, tell: Sink, *, speakers: int | None
-    ) -> None:
-        self._models = models
-        self._timeline = timeline
-        self._tell = tell
-        self._identify = SpeakerTracker(
-            known_number=speakers, at_most=models.checkpoint.config.speakers
-        )
-        self._dialogue = IncrementalSDT(models.checkpoint.model)
-        self._told: list[UtteranceLabelled] = []
-        self._slots: dict[str, int] = {}
-        self._votes: dict[int, Counter[int]] = {}
-        self._owners: dict[int, int] = {}
-
-    @property
-    def utterances(self) -> int:
-        """How many have been labelled."""
-        return len(self._told)
-
-    def owner(self, track: int) -> int | None:
-        """The speaker during whose utterances the face ``track`` has mostly been talking."""
-        return self._owners.get(track)
-
-    def __call__(self, heard: Heard) -> None:
-        segment, models, index = heard.segment, self._models, len(self._told)
-        transcript = models.transcribe(segment.samples)
-        self._finished("transcription", segment, index)
-        if transcript.rejected:
-            self._tell(
-                UtteranceDropped(
-                    media_time=segment.end,
-                    start=segment.start,
-                    end=segment.end,
-                    reason=transcript.rejected,
-                )
-            )
-            return
-        speaker = self._speaker(heard)
-        features = UtteranceFeatures(
-            text=models.encode_text([transcript.text])[0],
-            audio=models.extract_acoustic(segment.speech),
-            visual=self._visual(segment, speaker),
-        )
-        self._finished("features", segment, index)
-        emotions = self._dialogue.append(
-            models.checkpoint.statistics.standardise(features), speaker
-        )
-        utterance = UtteranceLabelled(
-            media_time=segment.end,
-            index=index,
-            start=segment.start,
-            end=segment.end,
-            speaker=speaker,
-            text=transcript.text,
-            reading=_reading(emotions.newest),
-        )
-        self._told.append(utterance)
-        self._tell(utterance)
-        self._finished("emotion", segment, index)
-        self._revise()
-
-    def _finished(self, stage: str, segment: SpeechSegment, index: int) -> None:
-        self._tell(StageFinished(media_time=segment.end, index=index, stage=stage))
-
-    def _speaker(self, heard: Heard) -> int:
-        segment = heard.segment
-        if heard.channel is None:
-            embedding = self._models.encode_voice.embed(segment.speech)
-            person = f"voice {self._identify(embedding, segment.end - segment.start)}"
-        else:
-            person = f"line {heard.channel}"
-        if person not in self._slots:
-            slot = self._slots[person] = len(self._slots)
-            self._tell(
-                SpeakerFound(media_time=segment.start, speaker=slot, name=f"Speaker {slot + 1}")
-            )
-        return self._slots[person]
-
-    def _visual(self, segment: SpeechSegment, speaker: int) -> NDArray[np.float32] | None:
-        """The face whose mouth moved most while the words were spoken, averaged over them."""
-        tracks = self._timeline.tracks(segment.start, segment.end)
-        if not tracks:
-            return None
-        talking = max(tracks, key=lambda track: (tracks[track].mouth_motion, -track))
-        self._votes.setdefault(talking, Counter())[speaker] += 1
-        # Replaced whole, because the watcher's thread reads it.
-        self._owners = {track: votes.most_common(1)[0][0] for track, votes in self._votes.items()}
-        return tracks[talking].features.embedding
-
-    def _revise(self) -> None:
-        past = self._dialogue.refresh().utterances
-        for index, (told, emotion) in enumerate(zip(self._told, past, strict=True)):
-            reading = _reading(emotion)
-            moved = max(abs(a - b) for a, b in zip(reading.fused, told.reading.fused, strict=True))
-            if moved >= _REVISION:
-                self._told[index] = replace(told, reading=reading)
-                self._tell(UtteranceRevised(media_time=told.end, index=index, reading=reading))
-
-
 class LiveEngine:
     """One session, from the first sound to the last label."""
 
@@ -281,26 +115,56 @@ class LiveEngine:
         preview: LatestFrame | None = None,
         progress: Callable[[float], None] | None = None,
         speakers: int | None = None,
+        enrol: Sequence[str] = (),
         stopping: threading.Event | None = None,
+        ahead: bool = True,
     ) -> None:
         """``progress`` is told the media time; ``speakers`` fixes how many people there are.
 
+        Those named in ``enrol`` talk first, one after the other, so that their voices are known.
+        Without ``ahead`` nothing is done on an utterance before a long pause has ended it.
         Setting ``stopping`` from outside does what :meth:`stop` does, at the next item.
         """
         self._source = source
         self._clock = clock
         self._models = models
-        self._sinks = sinks
         self._preview = preview
         self._progress = progress
-        self._speakers = speakers
         self._stopping = stopping or threading.Event()
+        self._ahead = ahead
         self._position = 0.0
+
+        self._tell = Narrator(sinks)
+        self._pressure = Pressure()
+        self._timeline = FaceTimeline()
+        self._recogniser = Recogniser(
+            models,
+            self._timeline,
+            self._tell,
+            speakers=speakers,
+            enrol=enrol,
+            effort=lambda: self._pressure.effort,
+        )
+        self._backlog = _Backlog(self._tell, self._pressure)
+        self._recognising: Stage[Work] | None = None
 
     def stop(self) -> None:
         """End early: what has been heard is still labelled. Safe from any thread."""
         self._stopping.set()
         self._clock.stop()
+        self._source.close()
+
+    def rename(self, speaker: int, name: str) -> None:
+        """Give a person a name. This and the next two may be called while the session runs."""
+        self._edit(lambda recogniser: recogniser.rename(speaker, name))
+
+    def merge(self, speaker: int, into: int) -> None:
+        """Two speakers are one person; the dialogue is read again."""
+        self._edit(lambda recogniser: recogniser.merge(speaker, into))
+
+    def reassign(self, index: int, speaker: int) -> None:
+        """Say who spoke utterance ``index``; the dialogue is read again."""
+        self._edit(lambda recogniser: recogniser.reassign(index, speaker))
 
     def run(self) -> None:
         """Work until the medium ends or :meth:`stop` is called.
@@ -308,12 +172,13 @@ class LiveEngine:
         Raises:
             UserFacingError: the medium broke off; what was heard before is labelled first.
         """
-        info, models = self._source.info, self._models
-        tell = Narrator(self._sinks)
-        timeline = FaceTimeline()
+        info, models, tell, recogniser = (
+            self._source.info,
+            self._models,
+            self._tell,
+            self._recogniser,
+        )
         models.analyse_faces.reset()
-        recogniser = Recogniser(models, timeline, tell, speakers=self._speakers)
-        backlog = _Backlog(tell if self._threaded else None)
         tell(
             SessionStarted(
                 media_time=0.0,
@@ -326,23 +191,19 @@ class LiveEngine:
                 speed=self._clock.speed,
             )
         )
-
-        def recognise(heard: Heard) -> None:
-            recogniser(heard)
-            backlog.done(heard.segment)
-
-        def hand_on(heard: Heard) -> None:
-            backlog.waits(heard.segment)
-            recognising.put(heard)
-
-        listener = Listener(models.new_voice_activity, info.channels, tell, hand_on)
-        watcher = Watcher(models.analyse_faces, timeline, recogniser.owner, tell)
-        recognising = self._stage("recogniser", recognise, _UTTERANCES)
+        for remark in models.remarks:
+            tell(ProblemOccurred(media_time=0.0, message=remark))
+        recogniser.begin()
+        recognising: Stage[Work] = self._stage("recogniser", self._recognise, _UTTERANCES)
+        self._recognising = recognising
+        listener = self._listener(recognising, info.channels)
+        watcher = Watcher(models.analyse_faces, self._timeline, recogniser.owner, tell)
         listening = self._stage("listener", listener, _AUDIO_BLOCKS)
         watching = self._stage("watcher", watcher, _FRAMES, lossy=True)
         reason = "end_of_media"
         try:
             with ExitStack() as stages:
+                stages.callback(recogniser.close)
                 stages.callback(recognising.finish)
                 stages.callback(listener.flush)
                 stages.callback(listening.finish)
@@ -355,6 +216,7 @@ class LiveEngine:
             tell(ProblemOccurred(media_time=self._position, message=str(error)))
             raise
         finally:
+            self._recognising = None
             tell(
                 SessionEnded(
                     media_time=self._position, reason=reason, utterances=recogniser.utterances
@@ -372,63 +234,108 @@ class LiveEngine:
             return ThreadStage(name, handle, size=size, lossy=lossy)
         return InlineStage(handle)
 
+    def _listener(self, recognising: Stage[Work], channels: int) -> Listener:
+        def hand_on(heard: Heard) -> None:
+            if self._threaded:
+                self._backlog.waits(heard)
+            recognising.put(heard)
+
+        def speculate(speculation: Speculation) -> None:
+            if self._ahead:
+                recognising.offer(speculation, _SPECULATION)
+
+        def settle(speculation: Speculation) -> bool:
+            if not self._ahead:
+                return False
+            if self._threaded:
+                return speculation.wait(_PATIENCE)
+            self._recogniser(speculation)
+            return speculation.finished
+
+        def offer_partial(partial: Partial) -> None:
+            if self._pressure.effort.partials:
+                recognising.offer(partial, _PARTIAL)
+
+        return Listener(
+            self._models.new_voice_activity,
+            channels,
+            self._tell,
+            hand_on=hand_on,
+            speculate=speculate,
+            reads_finished=settle,
+            offer_partial=offer_partial if self._threaded and self._ahead else None,
+            find_turns=self._models.new_turn_finder(),
+        )
+
+    def _recognise(self, work: Work) -> None:
+        self._recogniser(work)
+        if isinstance(work, Heard) and self._threaded:
+            self._backlog.done(work)
+
+    def _edit(self, apply: Callable[[Recogniser], None]) -> None:
+        recognising = self._recognising
+        if recognising is not None:
+            recognising.put(Edit(apply))
+
     def _pump(self, listening: Stage[AudioBlock], watching: Stage[VideoFrame]) -> None:
-        analysed = -1
+        analysed, begun, closed = 0.0, False, False
         for item in self._source:
-            if self._stopping.is_set():
-                break
+            if self._stopping.is_set() and not closed:
+                # Devices still hand over what they have heard.
+                self._source.close()
+                closed = True
             match item:
                 case AudioBlock():
-                    listening.put(item)
                     now = item.end
+                    if not begun and self._threaded:
+                        self._tell.begin(now / (self._clock.speed or 1.0))
+                        begun = True
+                    listening.put(item)
                 case VideoFrame(time=now):
                     if self._preview is not None:
                         self._preview.put(item)
-                    if (tick := int(now * ANALYSIS_RATE)) > analysed:
-                        analysed = tick
+                    if now >= analysed:
+                        analysed = _next_analysis(now, self._pressure.effort.analysis_rate)
                         watching.put(item)
+                case DeviceNotice(time=now):
+                    self._tell(
+                        DeviceChanged(
+                            media_time=now,
+                            device=item.device,
+                            code=item.code,
+                            message=item.message,
+                            lost=item.lost,
+                        )
+                    )
             self._position = max(self._position, now)
             if self._progress is not None:
                 self._progress(now)
 
 
-class _Backlog:
-    """Seconds of speech between the listener and a label."""
+def _next_analysis(now: float, rate: float) -> float:
+    """The next of the evenly spaced times at which a picture is looked at."""
+    return (int(now * rate + 1e-9) + 1) / rate
 
-    def __init__(self, tell: Sink | None) -> None:
-        """``tell`` is None where there is no waiting to speak of."""
+
+class _Backlog:
+    """Seconds of speech between the listener and a label, and the effort that they leave."""
+
+    def __init__(self, tell: Sink, pressure: Pressure) -> None:
         self._tell = tell
+        self._pressure = pressure
         self._seconds = 0.0
         self._lock = threading.Lock()
 
-    def waits(self, segment: SpeechSegment) -> None:
-        self._change(segment, segment.end - segment.start)
+    def waits(self, heard: Heard) -> None:
+        self._change(heard, heard.seconds)
 
-    def done(self, segment: SpeechSegment) -> None:
-        self._change(segment, segment.start - segment.end)
+    def done(self, heard: Heard) -> None:
+        self._change(heard, -heard.seconds)
 
-    def _change(self, segment: SpeechSegment, seconds: float) -> None:
-        if self._tell is None:
-            return
+    def _change(self, heard: Heard, seconds: float) -> None:
+        now = heard.segment.end
         with self._lock:
             self._seconds = max(self._seconds + seconds, 0.0)
-            self._tell(BacklogChanged(media_time=segment.end, seconds=self._seconds))
-
-
-def _reading(emotion: UtteranceEmotion) -> Reading:
-    return Reading(
-        fused=_floats(emotion.fused),
-        text=_floats(emotion.text),
-        audio=_floats(emotion.audio),
-        visual=_floats(emotion.visual),
-        gates=_floats(emotion.gates),
-        contributions=_floats(emotion.contributions),
-    )
-
-
-@overload
-def _floats(values: NDArray[np.float32]) -> tuple[float, ...]: ...
-@overload
-def _floats(values: None) -> None: ...
-def _floats(values: NDArray[np.float32] | None) -> tuple[float, ...] | None:
-    return None if values is None else tuple(float(value) for value in values)
+            self._tell(BacklogChanged(media_time=now, seconds=self._seconds))
+            if self._pressure.update(self._seconds):
+                self._tell(EffortChanged(media_time=now, without=self._pressure.effort.without))

@@ -76,7 +76,11 @@ class UtteranceDropped(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageFinished(Event):
-    """A stage of the recogniser is done with utterance ``index``; timing is ``emitted_at``."""
+    """A stage of the recogniser is done with utterance ``index``; timing is ``emitted_at``.
+
+    ``transcription`` and ``features`` may be done ahead, before the utterance is known to be over.
+    Where it then goes on they are done again, so the last event of a kind counts.
+    """
 
     kind: ClassVar[str] = "stage_finished"
     index: int
@@ -116,6 +120,24 @@ class SpeakerFound(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SpeakerRenamed(Event):
+    """A person was given a name."""
+
+    kind: ClassVar[str] = "speaker_renamed"
+    speaker: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnrolmentAsked(Event):
+    """``name`` is to talk for about ``seconds``, so that the voice is known from the start."""
+
+    kind: ClassVar[str] = "enrolment_asked"
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
     """What SDT makes of one utterance.
 
@@ -146,8 +168,32 @@ class UtteranceLabelled(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UtteranceProvisional(Event):
+    """An utterance that is still being spoken, as far as it has been heard (real clock only).
+
+    ``media_time`` is how far that is. ``speaker`` is None where the voice is not known yet.
+    """
+
+    kind: ClassVar[str] = "utterance_provisional"
+    index: int
+    start: float
+    speaker: int | None
+    text: str
+    reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UtteranceReassigned(Event):
+    """Somebody else said utterance ``index`` than was thought."""
+
+    kind: ClassVar[str] = "utterance_reassigned"
+    index: int
+    speaker: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UtteranceRevised(Event):
-    """A later utterance changed how an earlier one reads."""
+    """A later utterance, or another speaker, changed how an earlier one reads."""
 
     kind: ClassVar[str] = "utterance_revised"
     index: int
@@ -160,6 +206,28 @@ class BacklogChanged(Event):
 
     kind: ClassVar[str] = "backlog_changed"
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EffortChanged(Event):
+    """The machine cannot keep up, or can again: ``without`` says what is left out meanwhile."""
+
+    kind: ClassVar[str] = "effort_changed"
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceChanged(Event):
+    """A microphone or camera left, came back, or lost something; the session goes on.
+
+    ``code`` is a device reason code, ``lost`` the seconds of sound that are missing.
+    """
+
+    kind: ClassVar[str] = "device_changed"
+    device: str
+    code: str
+    message: str
+    lost: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,32 +7,44 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from app.assets import DEFAULT_CHECKPOINT, EXPRESSION_NETWORK
-from app.options import ModelOptions
+from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA, EXPRESSION_NETWORK, SPEAKER_NETWORKS
+from app.options import BEST_WHISPER, ModelOptions
 from live_features import weights
 from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
+from live_features.clocks import VirtualClock
 from live_features.errors import UserFacingError
 from live_features.expression import EMBEDDING_SIZE, ExpressionEncoder
 from live_features.faces import FaceAnalyser, FaceDetector
-from live_features.speakers import VoiceEncoder
+from live_features.media import AudioBlock
+from live_features.self_test import choose_whisper
+from live_features.sources.recording import RecordingSource
 from live_features.text import TextEncoder
 from live_features.transcription import Transcriber
+from live_features.turns import SpeakerSegmentation, TurnFinder
 from live_features.voice_activity import VoiceActivityDetector
+from live_features.voices import VoiceEncoder
+from live_features.weights import DEFAULT_WHISPER
 from sdt_model.checkpoints import Checkpoint, load_checkpoint
 from sdt_model.errors import SDTError
+
+_TALK_FROM, _TALK_SECONDS = 4.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
     """Loaded blocks, handed to the engine.
 
-    ``new_voice_activity`` makes a detector for one more stream. ``origins`` says where each set of
-    weights came from.
+    ``new_voice_activity`` and ``new_turn_finder`` make one for one more stream. ``origins`` says
+    where each set of weights came from, and ``remarks`` in sentences what is not as it was asked
+    for.
     """
 
     new_voice_activity: Callable[[], VoiceActivityDetector]
+    new_turn_finder: Callable[[], TurnFinder]
     transcribe: Transcriber
     encode_text: TextEncoder
     extract_acoustic: AcousticExtractor
@@ -41,6 +53,7 @@ class Models:
     checkpoint: Checkpoint
     device: str
     origins: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
 
 def load_models(options: ModelOptions) -> Models:
@@ -56,20 +69,21 @@ def load_models(options: ModelOptions) -> Models:
     with _told_to_people():
         checkpoint = load_checkpoint(options.checkpoint)
     silero = weights.packaged(weights.SILERO)
-    whisper_weights = weights.whisper(options.whisper, offline=options.offline)
     text_weights = weights.text_encoder(options.text_encoder, offline=options.offline)
-    voice_weights = weights.packaged(weights.GE2E)
     face_weights = weights.packaged(weights.MTCNN)
     # Loading is mostly reading files, so the two large models load side by side.
     with ThreadPoolExecutor(2) as pool:
-        transcriber = pool.submit(Transcriber, whisper_weights, device=_whisper_device(device))
+        whisper = pool.submit(_whisper, options, _whisper_device(device))
         text = pool.submit(TextEncoder, text_weights, device)
         acoustic = AcousticExtractor()
-        voice = VoiceEncoder(voice_weights)
+        voice = VoiceEncoder(SPEAKER_NETWORKS / "voices.safetensors")
+        segmentation = SpeakerSegmentation(SPEAKER_NETWORKS / "segmentation.safetensors")
         faces = FaceAnalyser(FaceDetector(), ExpressionEncoder.load(EXPRESSION_NETWORK))
+        transcribe, whisper_origin = whisper.result()
         models = Models(
             new_voice_activity=lambda: VoiceActivityDetector(silero),
-            transcribe=transcriber.result(),
+            new_turn_finder=lambda: TurnFinder(segmentation),
+            transcribe=transcribe,
             encode_text=text.result(),
             extract_acoustic=acoustic,
             encode_voice=voice,
@@ -78,15 +92,16 @@ def load_models(options: ModelOptions) -> Models:
             device=device,
             origins={
                 "voice activity": silero.origin,
-                "speech recognition": whisper_weights.origin,
+                "speech recognition": whisper_origin,
                 "text": text_weights.origin,
-                "speakers": voice_weights.origin,
+                "speakers": "shipped",
                 "faces": face_weights.origin,
                 "expression": "shipped",
                 "emotion": "shipped"
                 if options.checkpoint == DEFAULT_CHECKPOINT
                 else f"folder {options.checkpoint}",
             },
+            remarks=() if transcribe.fallback is None else (transcribe.fallback,),
         )
     with _told_to_people():
         checkpoint.config.require_sizes(
@@ -124,6 +139,31 @@ def _told_to_people() -> Iterator[None]:
     except SDTError as error:
         sentence = str(error)
         raise UserFacingError(f"{sentence[:1].upper()}{sentence[1:]}.") from error
+
+
+def _whisper(options: ModelOptions, device: str) -> tuple[Transcriber, str]:
+    """The recogniser asked for, and where its weights came from."""
+    if options.whisper == BEST_WHISPER:
+        sizes = weights.whisper_sizes_here()
+        # Where there is only one there is nothing to try out.
+        if len(sizes) > 1:
+            choice = choose_whisper(sizes, _speech_to_try(), device=device)
+            return choice.transcribe, f"{choice.name}, {choice.origin}"
+        found = weights.whisper(sizes[0] if sizes else DEFAULT_WHISPER, offline=options.offline)
+    else:
+        found = weights.whisper(options.whisper, offline=options.offline)
+    return Transcriber(found, device=device), found.origin
+
+
+def _speech_to_try() -> NDArray[np.float32]:
+    """A few seconds of the demo's talk, mono at 16 kHz."""
+    blocks: list[NDArray[np.float32]] = []
+    for item in RecordingSource(DEMO_MEDIA, VirtualClock()):
+        if isinstance(item, AudioBlock) and item.end >= _TALK_FROM:
+            blocks.append(item.samples[:, 0])
+            if item.end >= _TALK_FROM + _TALK_SECONDS:
+                break
+    return np.concatenate(blocks)
 
 
 def _whisper_device(device: str) -> str:

@@ -10,10 +10,16 @@ from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
+BEST_WHISPER = "auto"
+"""The largest Whisper size on this machine that keeps up with talk."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """Which models; names or folders, see :mod:`live_features.weights`."""
+    """Which models; names or folders, see :mod:`live_features.weights`.
+
+    ``whisper`` may also be :data:`BEST_WHISPER`.
+    """
 
     whisper: str = DEFAULT_WHISPER
     text_encoder: str = DEFAULT_TEXT_ENCODER
@@ -23,15 +29,35 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """One reading of a recording; ``speed`` None is as fast as possible.
+class LiveOptions:
+    """Which devices; ``microphone`` None is the system's default, ``camera`` None is no camera.
 
-    ``speakers`` is how many people talk, None where nobody knows; ``export`` the folder for the
-    results, None for none.
+    With two ``channels`` each is one person's. ``camera_delay`` is how many seconds pictures come
+    later than the sound that belongs to them.
     """
 
-    media: Path
+    microphone: str | None = None
+    camera: int | None = 0
+    channels: int = 1
+    camera_delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """One reading of a recording, or of what the devices deliver.
+
+    ``speed``, of a recording, None is as fast as possible. ``speakers`` is how many people talk,
+    None where nobody knows; those in ``enrol`` introduce their voices first. ``export`` is the
+    folder for the results, None for none.
+    """
+
+    medium: Path | LiveOptions
     speed: float | None = 1.0
     speakers: int | None = None
+    enrol: tuple[str, ...] = ()
     export: Path | None = None
     models: ModelOptions = ModelOptions()
+
+    @property
+    def name(self) -> str:
+        return "live" if isinstance(self.medium, LiveOptions) else self.medium.name

@@ -10,6 +10,9 @@ import numpy as np
 
 from app.events import (
     BacklogChanged,
+    DeviceChanged,
+    EffortChanged,
+    EnrolmentAsked,
     Event,
     FaceSeen,
     FacesSeen,
@@ -18,16 +21,21 @@ from app.events import (
     SessionEnded,
     SessionStarted,
     SpeakerFound,
+    SpeakerRenamed,
     SpeechEnded,
     SpeechStarted,
     StageFinished,
     UtteranceDropped,
     UtteranceLabelled,
+    UtteranceProvisional,
+    UtteranceReassigned,
     UtteranceRevised,
 )
 from live_features.emotions import EMOTIONS
 
 _LATENCY_WINDOW = 200
+_WELL = frozenset({"returned", "overflow", "default_changed"})
+"""Codes of device notices after which the device works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +66,36 @@ class LabelledUtterance:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenUtterance:
+    """An utterance that is still being spoken, as it read up to ``until`` (seconds).
+
+    ``speaker`` is None where the voice is not known yet.
+    """
+
+    start: float
+    until: float
+    speaker: int | None
+    text: str
+    reading: Reading
+
+    @property
+    def emotion(self) -> str:
+        return emotion_of(self.reading)
+
+    @property
+    def confidence(self) -> float:
+        return max(self.reading.fused)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a view draws.
 
     ``phase`` is ``loading``, ``running``, ``ended`` or ``failed``; ``message`` the sentence that
-    goes with it. ``speaking_since`` is the start of the open utterance. ``latency`` maps a stage to
-    its (p50, p95) in seconds after the end of speech. ``version`` grows with every change.
+    goes with it. ``speaking_since`` is the start of the open utterance and ``provisional`` what is
+    known of it. ``latency`` maps a stage to its (p50, p95) in seconds after the end of speech.
+    ``without`` names what is left out while the machine cannot keep up, ``devices`` maps a device
+    that is not as it should be to the sentence about it. ``version`` grows with every change.
     """
 
     version: int = 0
@@ -83,6 +115,9 @@ class Snapshot:
     dropped: tuple[tuple[str, int], ...] = ()
     latency: tuple[tuple[str, tuple[float, float]], ...] = ()
     problems: tuple[str, ...] = ()
+    provisional: OpenUtterance | None = None
+    without: tuple[str, ...] = ()
+    devices: tuple[tuple[str, str], ...] = ()
 
 
 class SessionState:
@@ -95,6 +130,7 @@ class SessionState:
         self._dropped: Counter[str] = Counter()
         self._speed: float | None = None
         self._latency: dict[str, deque[float]] = {}
+        self._timed: dict[str, float] = {}
 
     def snapshot(self) -> Snapshot:
         return self._now
@@ -111,9 +147,11 @@ class SessionState:
     def _set(self, **changes: object) -> None:
         self._now = replace(self._now, version=self._now.version + 1, **changes)  # type: ignore[arg-type]
 
-    def _time(self, stage: str, seconds: float) -> None:
-        taken = self._latency.setdefault(stage, deque(maxlen=_LATENCY_WINDOW))
-        taken.append(seconds)
+    def _add_latency(self) -> None:
+        """Count the stages of the utterance that has just got its label."""
+        for stage, seconds in self._timed.items():
+            self._latency.setdefault(stage, deque(maxlen=_LATENCY_WINDOW)).append(seconds)
+        self._timed = {}
         self._set(
             latency=tuple(
                 (name, (float(np.quantile(times, 0.5)), float(np.quantile(times, 0.95))))
@@ -142,14 +180,37 @@ class SessionState:
                 self._set(speaking_since=min(self._open.values(), default=None))
             case UtteranceDropped():
                 self._dropped[event.reason] += 1
-                self._set(dropped=tuple(sorted(self._dropped.items())))
+                self._set(dropped=tuple(sorted(self._dropped.items())), provisional=None)
             case StageFinished():
                 if self._speed == 1.0:
-                    self._time(event.stage, event.emitted_at - event.media_time)
+                    self._timed[event.stage] = event.emitted_at - event.media_time
+                    if event.stage == "emotion":
+                        self._add_latency()
             case FacesSeen():
                 self._set(faces=event.faces, faces_at=event.media_time)
             case SpeakerFound():
-                self._set(speakers=(*now.speakers, event.name))
+                self._set(speakers=(*now.speakers, event.name), message="")
+            case SpeakerRenamed():
+                names = list(now.speakers)
+                names[event.speaker] = event.name
+                self._set(speakers=tuple(names))
+            case EnrolmentAsked():
+                self._set(
+                    message=f"{event.name}, please talk for about {event.seconds:.0f} seconds, "
+                    "so that your voice is known"
+                )
+            case UtteranceProvisional():
+                self._set(
+                    provisional=OpenUtterance(
+                        start=event.start,
+                        until=event.media_time,
+                        speaker=event.speaker,
+                        text=event.text,
+                        reading=event.reading,
+                    )
+                )
+            case UtteranceReassigned():
+                self._replace(event.index, speaker=event.speaker)
             case UtteranceLabelled():
                 utterance = LabelledUtterance(
                     index=event.index,
@@ -160,20 +221,39 @@ class SessionState:
                     reading=event.reading,
                     first=event.reading,
                 )
-                self._set(utterances=(*now.utterances, utterance))
+                self._set(utterances=(*now.utterances, utterance), provisional=None)
             case UtteranceRevised():
-                self._set(
-                    utterances=tuple(
-                        replace(u, reading=event.reading) if u.index == event.index else u
-                        for u in now.utterances
-                    )
-                )
+                self._replace(event.index, reading=event.reading)
             case BacklogChanged():
                 self._set(backlog=event.seconds)
+            case EffortChanged():
+                self._set(without=event.without)
+            case DeviceChanged():
+                self._note_device(event)
             case ProblemOccurred():
                 self._set(problems=(*now.problems, event.message))
             case SessionEnded():
-                self._set(phase="ended", speaking_since=None, backlog=0.0, faces=())
+                self._set(
+                    phase="ended",
+                    message="",
+                    speaking_since=None,
+                    provisional=None,
+                    backlog=0.0,
+                    faces=(),
+                )
+
+    def _replace(self, index: int, **changes: object) -> None:
+        """Change fields of one utterance."""
+        utterances = list(self._now.utterances)
+        utterances[index] = replace(utterances[index], **changes)  # type: ignore[arg-type]
+        self._set(utterances=tuple(utterances))
+
+    def _note_device(self, event: DeviceChanged) -> None:
+        away = dict(self._now.devices)
+        away.pop(event.device, None)
+        if event.code not in _WELL:
+            away[event.device] = event.message
+        self._set(devices=tuple(away.items()), problems=(*self._now.problems, event.message))
 
 
 def emotion_of(reading: Reading) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -16,9 +16,14 @@ _LOOK_AGAIN = 0.1
 class Stage(Protocol[T_contra]):
     """Takes items in order; after :meth:`finish` it takes none."""
 
-    def put(self, item: T_contra) -> None: ...
+    def put(self, item: T_contra) -> None:
+        """Hand over an item that has to be handled."""
 
-    def finish(self) -> None: ...
+    def offer(self, item: T_contra, urgency: int = 0) -> None:
+        """Hand over an item that is worth handling only while there is nothing else to do."""
+
+    def finish(self) -> None:
+        """Handle what was put, and come to rest."""
 
 
 class InlineStage(Generic[T]):
@@ -30,6 +35,9 @@ class InlineStage(Generic[T]):
     def put(self, item: T) -> None:
         self._handle(item)
 
+    def offer(self, item: T, urgency: int = 0) -> None:
+        """Nothing is handled that does not have to be."""
+
     def finish(self) -> None:
         """Nothing is ever left over."""
 
@@ -37,56 +45,69 @@ class InlineStage(Generic[T]):
 class ThreadStage(Generic[T]):
     """Handles items on a thread; what an item's handler raises comes out of the next call.
 
-    With ``lossy`` a full queue loses its oldest item; otherwise :meth:`put` waits for room.
+    With ``lossy`` a full queue loses its oldest item; otherwise :meth:`put` waits for room. Of what
+    is offered only the newest item of each urgency is kept; it is handled once the queue is empty,
+    the highest urgency first.
     """
 
     def __init__(
         self, name: str, handle: Callable[[T], None], *, size: int, lossy: bool = False
     ) -> None:
         self._handle = handle
-        self._queue: queue.Queue[T] = queue.Queue(size)
+        self._size = size
         self._lossy = lossy
-        self._finishing = threading.Event()
+        self._queue: deque[T] = deque()
+        self._offered: dict[int, T] = {}
+        self._changed = threading.Condition()
+        self._finishing = False
         self._error: Exception | None = None
         self.lost = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, item: T) -> None:
-        while True:
+        with self._changed:
+            while not self._lossy and len(self._queue) >= self._size and self._error is None:
+                self._changed.wait(_LOOK_AGAIN)
             self._raise_error()
-            try:
-                self._queue.put(item, timeout=0 if self._lossy else _LOOK_AGAIN)
-                return
-            except queue.Full:
-                if self._lossy:
-                    self._lose_oldest()
+            while len(self._queue) >= self._size:
+                self._queue.popleft()
+                self.lost += 1
+            self._queue.append(item)
+            self._changed.notify_all()
+
+    def offer(self, item: T, urgency: int = 0) -> None:
+        with self._changed:
+            self._raise_error()
+            self._offered[urgency] = item
+            self._changed.notify_all()
 
     def finish(self) -> None:
-        """Handle what is queued, then end the thread."""
-        self._finishing.set()
+        """Handle what was put, leave what was offered, and end the thread."""
+        with self._changed:
+            self._finishing = True
+            self._changed.notify_all()
         self._thread.join()
         self._raise_error()
 
     def _run(self) -> None:
         try:
             while True:
-                try:
-                    item = self._queue.get(timeout=_LOOK_AGAIN)
-                except queue.Empty:
-                    if self._finishing.is_set():
+                with self._changed:
+                    while not (self._queue or self._offered or self._finishing):
+                        self._changed.wait()
+                    if self._queue:
+                        item = self._queue.popleft()
+                    elif self._finishing:
                         return
-                    continue
+                    else:
+                        item = self._offered.pop(max(self._offered))
+                    self._changed.notify_all()
                 self._handle(item)
         except Exception as error:  # noqa: BLE001 - handed to the engine's thread, which raises it
-            self._error = error
-
-    def _lose_oldest(self) -> None:
-        try:
-            self._queue.get_nowait()
-            self.lost += 1
-        except queue.Empty:
-            pass
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
 
     def _raise_error(self) -> None:
         if self._error is not None:

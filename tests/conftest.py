@@ -26,6 +26,13 @@ def pytest_plugin_registered(
         manager.unregister(plugin)
 
 
+@pytest.fixture(autouse=True)
+def log_apart(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep tests out of the log of whoever runs them."""
+    path = tmp_path_factory.getbasetemp() / "sdt-live.log"
+    monkeypatch.setattr("app.logs.log_file", lambda: path)
+
+
 @pytest.fixture
 def nothing_left_alive() -> Iterator[None]:
     """Fail a test that leaves a thread, an active timer or a top-level widget behind."""

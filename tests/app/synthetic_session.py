@@ -114,7 +114,7 @@ def events(until: float = DURATION) -> Iterator[Event]:
                 reading=reading(emotion, confidence, index, missing),
             ),
             StageFinished(
-                media_time=end, emitted_at=end + 0.3 + 0.02 * index, index=index, stage="label"
+                media_time=end, emitted_at=end + 0.3 + 0.02 * index, index=index, stage="emotion"
             ),
         ]
     for time, index, emotion, confidence in REVISIONS:

@@ -1,16 +1,21 @@
 """The engine on a real clock: threads that keep up, stop when told, and leave nothing behind."""
 
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.assets import DEMO_MEDIA
 from app.engine import LiveEngine
 from app.events import (
     BacklogChanged,
+    EffortChanged,
     Event,
     ProblemOccurred,
     SessionEnded,
@@ -23,6 +28,7 @@ from live_features.clocks import RealClock, VirtualClock
 from live_features.errors import UserFacingError
 from live_features.media import AudioBlock, MediaInfo, VideoFrame
 from live_features.sources.recording import RecordingSource
+from live_features.transcription import Transcript
 from tests.media_files import Pictures, plain_pictures, write_media
 
 SECONDS = 10.0
@@ -92,6 +98,22 @@ def test_speech_that_waits_is_reported_and_worked_off(models: Models) -> None:
     backlog = [e.seconds for e in run(models, RealClock(8.0)) if isinstance(e, BacklogChanged)]
     assert max(backlog) > 0.0
     assert backlog[-1] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_recogniser_that_is_too_slow_leaves_work_out_and_loses_nothing(
+    models: Models, expected: list[UtteranceLabelled]
+) -> None:
+    def slow(samples: NDArray[np.float32], **settings: Any) -> Transcript:
+        time.sleep(0.6)
+        return models.transcribe(samples, **settings)
+
+    events = run(replace(models, transcribe=slow), RealClock(speed=8.0))  # type: ignore[arg-type]
+    assert [u.text for u in labelled(events)] == [u.text for u in expected]
+    efforts = [event.without for event in events if isinstance(event, EffortChanged)]
+    assert efforts[0] == ("provisional labels",)
+    assert efforts[-1] == ()
+    backlog = [event.seconds for event in events if isinstance(event, BacklogChanged)]
+    assert max(backlog) < SECONDS
 
 
 def test_stopping_labels_what_was_heard_and_ends_every_thread(models: Models) -> None:

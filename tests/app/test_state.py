@@ -6,16 +6,22 @@ import json
 import pytest
 
 from app.events import (
+    DeviceChanged,
+    EffortChanged,
+    EnrolmentAsked,
     FacesSeen,
     Reading,
     SessionEnded,
     SessionStarted,
     SpeakerFound,
+    SpeakerRenamed,
     SpeechEnded,
     SpeechStarted,
     StageFinished,
     UtteranceDropped,
     UtteranceLabelled,
+    UtteranceProvisional,
+    UtteranceReassigned,
     UtteranceRevised,
 )
 from app.state import SessionState
@@ -117,6 +123,74 @@ def test_latency_is_measured_against_the_wall_clock_only_at_speed_one() -> None:
         state(started(speed))
         state(StageFinished(media_time=3.0, emitted_at=3.5, index=0, stage="emotion"))
         assert dict(state.snapshot().latency) == expected
+
+
+def test_a_stage_done_again_counts_once_and_with_its_last_time() -> None:
+    state = SessionState()
+    state(started(1.0))
+    for stage, at in (("transcription", 3.2), ("transcription", 3.3), ("emotion", 3.5)):
+        state(StageFinished(media_time=3.0, emitted_at=at, index=0, stage=stage))
+    latency = dict(state.snapshot().latency)
+    assert latency["transcription"] == (pytest.approx(0.3), pytest.approx(0.3))
+
+
+def test_an_open_utterance_is_shown_until_it_gets_its_label_or_is_dropped() -> None:
+    endings = (
+        labelled(0, "joy"),
+        UtteranceDropped(media_time=3.0, start=1.0, end=3.0, reason="no_words"),
+    )
+    for ending in endings:
+        state = SessionState()
+        state(
+            UtteranceProvisional(
+                media_time=2.0, index=0, start=1.0, speaker=None, text="Gr", reading=reading("joy")
+            )
+        )
+        shown = state.snapshot().provisional
+        assert shown is not None
+        assert (shown.start, shown.until, shown.text, shown.emotion) == (1.0, 2.0, "Gr", "joy")
+        state(ending)
+        assert state.snapshot().provisional is None
+
+
+def test_people_can_be_renamed_and_utterances_given_to_others() -> None:
+    state = SessionState()
+    for slot in range(2):
+        name = f"Speaker {slot + 1}"
+        state(SpeakerFound(media_time=1.0, speaker=slot, name=name))
+    state(labelled(0, "joy"))
+    state(SpeakerRenamed(media_time=2.0, speaker=1, name="Anna"))
+    state(UtteranceReassigned(media_time=2.0, index=0, speaker=1))
+    now = state.snapshot()
+    assert now.speakers[now.utterances[0].speaker] == "Anna"
+
+
+def test_who_is_to_introduce_themselves_is_asked_until_the_voice_is_known() -> None:
+    state = SessionState()
+    state(EnrolmentAsked(media_time=0.0, name="Anna", seconds=3.0))
+    assert "Anna, please talk for about 3 seconds" in state.snapshot().message
+    state(SpeakerFound(media_time=4.0, speaker=0, name="Anna"))
+    assert state.snapshot().message == ""
+
+
+def test_a_device_that_is_away_is_named_until_it_is_back() -> None:
+    state = SessionState()
+    for code, message, away in (
+        ("lost", "The microphone is gone.", {"microphone": "The microphone is gone."}),
+        ("returned", "The microphone is back.", {}),
+        ("overflow", "Some sound was lost.", {}),
+    ):
+        state(DeviceChanged(media_time=1.0, device="microphone", code=code, message=message))
+        assert dict(state.snapshot().devices) == away
+        assert state.snapshot().problems[-1] == message
+
+
+def test_what_is_left_out_under_load_is_shown_meanwhile() -> None:
+    state = SessionState()
+    state(EffortChanged(media_time=1.0, without=("provisional labels",)))
+    assert state.snapshot().without == ("provisional labels",)
+    state(EffortChanged(media_time=2.0, without=()))
+    assert state.snapshot().without == ()
 
 
 def test_every_event_is_one_line_of_json() -> None:

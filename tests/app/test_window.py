@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from synthetic_session import UTTERANCES, reading, session, with_problem
 
-from app.events import SessionStarted, UtteranceLabelled, UtteranceRevised
+from app.events import (
+    DeviceChanged,
+    EffortChanged,
+    SessionStarted,
+    SpeechStarted,
+    UtteranceLabelled,
+    UtteranceProvisional,
+    UtteranceRevised,
+)
 from app.preview import LatestFrame
 from app.state import SessionState
 from app.ui.availability import APT_LINE, has_display, ignore_foreign_plugins, qt_unavailable
@@ -154,6 +162,53 @@ def test_the_open_utterance_is_hatched_and_announced(open_window: Open) -> None:
     assert window.lanes.speaking
     assert window.caption.speaking.startswith("speaking")
     assert not open_window(session(until=47.0)).lanes.speaking
+
+
+def test_what_is_being_said_is_shown_as_provisional(open_window: Open) -> None:
+    state = session(until=22.0)
+    window = open_window(state)
+    state(SpeechStarted(media_time=22.5, channel=None))
+    state.show(position=24.5)
+    state(
+        UtteranceProvisional(
+            media_time=24.0,
+            index=6,
+            start=22.5,
+            speaker=1,
+            text="I was going to",
+            reading=reading("anger", 0.52, 3),
+        )
+    )
+    window.bridge.poll()
+
+    assert window.lanes.open_bar.isVisible()
+    assert "So far: <i>I was going to …</i>" in window.lanes.open_bar.numbers()
+    assert "anger 52" in window.lanes.open_bar.numbers()
+    assert window.caption.accessibleDescription() == "I was going to"
+    assert len(rows(window)) == len(state.snapshot().utterances)
+
+    state(labelled(6))
+    window.bridge.poll()
+    assert window.caption.accessibleDescription() == "Sentence number 6"
+
+
+def test_a_device_that_is_away_stays_in_the_status_bar_until_it_is_back(
+    open_window: Open,
+) -> None:
+    state = session(until=16.5)
+    window = open_window(state)
+    away = "The camera is gone: plug it in again."
+    state(DeviceChanged(media_time=16.5, device="camera", code="lost", message=away))
+    state(EffortChanged(media_time=16.6, without=("provisional labels",)))
+    window.bridge.poll()
+    assert window.status.problem.text() == f"! {away}"
+    assert "without provisional labels" in window.status.problem.toolTip()
+
+    back = "The camera works again."
+    state(DeviceChanged(media_time=18.0, device="camera", code="returned", message=back))
+    window.bridge.poll()
+    assert "without provisional labels" in window.status.problem.text()
+    assert away in window.status.problem.toolTip()
 
 
 def test_gates_toggle_shows_contributions(open_window: Open, qtbot: Any) -> None:

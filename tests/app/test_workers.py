@@ -65,3 +65,51 @@ def test_an_inline_stage_has_done_its_work_when_put_returns() -> None:
     stage.put(1)
     assert handled == [1]
     stage.finish()
+
+
+def test_what_is_offered_waits_for_what_must_be_done_and_only_the_newest_is_kept() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    handled: list[str] = []
+
+    def handle(item: str) -> None:
+        begun.set()
+        go_on.wait()
+        handled.append(item)
+
+    stage = ThreadStage("recogniser", handle, size=4)
+    stage.put("first")
+    begun.wait()
+    for item, urgency in (("old guess", 2), ("partial", 1), ("guess", 2)):
+        stage.offer(item, urgency)
+    stage.put("second")
+    done = threading.Event()
+    stage.offer("last", 0)
+    go_on.set()
+    while len(handled) < 5:
+        done.wait(0.01)
+    stage.finish()
+    assert handled == ["first", "second", "guess", "partial", "last"]
+
+
+def test_what_is_offered_is_left_when_the_stage_finishes() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    handled: list[str] = []
+
+    def handle(item: str) -> None:
+        begun.set()
+        go_on.wait()
+        handled.append(item)
+
+    stage = ThreadStage("recogniser", handle, size=4)
+    stage.put("first")
+    begun.wait()
+    stage.offer("guess")
+    threading.Timer(0.05, go_on.set).start()
+    stage.finish()
+    assert handled == ["first"]
+
+
+def test_an_inline_stage_does_nothing_that_does_not_have_to_be_done() -> None:
+    handled: list[int] = []
+    InlineStage(handled.append).offer(1)
+    assert handled == []

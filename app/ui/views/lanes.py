@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
-from app.state import LabelledUtterance, Snapshot
+from app.state import LabelledUtterance, OpenUtterance, Snapshot
 from app.ui.theme import DARK, Theme, blend, draw_face, ink_on, scaled_font
 from app.ui.views.painting import draw_chip, numbers_html, percent, speaker_name
 from app.ui.views.timeline import GUTTER, TimeBar, TimePlot
@@ -14,6 +16,7 @@ from live_features.emotions import EMOTIONS
 
 _HEAD, _FOOT = 19.0, 9.0  # pixels above and below a bar, for what it was and for shifts
 _TICK = 7.0
+_FACE = 18.0
 
 
 class EmotionBar(TimeBar):
@@ -80,7 +83,7 @@ class EmotionBar(TimeBar):
     def _label(self, painter: QPainter, crown: QRectF, bar: QRectF) -> None:
         assert self.utterance is not None
         emotion = self.utterance.emotion
-        face = 18.0
+        face = _FACE
         if bar.width() < face + 2 or crown.height() < face + 2:
             return
         painter.setFont(scaled_font(painter.font(), 0.88, bold=True))
@@ -145,22 +148,41 @@ class EmotionBar(TimeBar):
 
 
 class OpenBar(TimeBar):
-    """Speech that goes on: hatched over all lanes, for nobody knows yet whose it is."""
+    """Speech that goes on, hatched: over all lanes until it is known whose it is."""
 
     def __init__(self, view: pg.ViewBox, theme: Theme) -> None:
         super().__init__(view, theme)
+        self._reading: OpenUtterance | None = None
         self.setZValue(-5)
         self.hide()
 
+    def show_reading(self, reading: OpenUtterance | None) -> None:
+        if reading is not self._reading:
+            self._reading = reading
+            self.redraw()
+
     def numbers(self) -> str:
-        return "Somebody is speaking; the emotion follows when they pause."
+        if self._reading is None:
+            return "Somebody is speaking; the emotion follows when they pause."
+        said = escape(self._reading.text)
+        sure = percent(self._reading.confidence)
+        return f"So far: <i>{said} …</i><br>{self._reading.emotion} {sure}, provisional"
 
     def draw(self, painter: QPainter, box: QRectF, start: float) -> None:
-        colour = QColor(self.theme.accent)
-        colour.setAlphaF(0.5)
-        painter.fillRect(box, QBrush(colour, Qt.BrushStyle.BDiagPattern))
-        painter.setPen(QPen(QColor(self.theme.accent), 1, Qt.PenStyle.DashLine))
-        painter.drawRect(box.adjusted(0, 0, -1, -1))
+        reading = self._reading
+        colour = QColor(
+            self.theme.accent if reading is None else self.theme.emotion(reading.emotion)
+        )
+        bar = box if reading is None or reading.speaker is None else lane_bar(box)
+        wash = QColor(colour)
+        wash.setAlphaF(0.5)
+        painter.fillRect(bar, QBrush(wash, Qt.BrushStyle.BDiagPattern))
+        painter.setPen(QPen(colour, 1, Qt.PenStyle.DashLine))
+        painter.drawRect(bar.adjusted(0, 0, -1, -1))
+        if reading is not None and bar.width() >= _FACE + 4:
+            middle = bar.center()
+            disc = QRectF(middle.x() - _FACE / 2, middle.y() - _FACE / 2, _FACE, _FACE)
+            draw_face(painter, disc, reading.emotion, colour)
 
 
 class SpeakerAxis(pg.AxisItem):
@@ -202,13 +224,13 @@ class LanesView(TimePlot):
         self._shown: tuple[LabelledUtterance, ...] = ()
         self.bars: dict[int, EmotionBar] = {}
         self._grounds: list[pg.InfiniteLine] = []
-        self._open = OpenBar(self.getViewBox(), theme)
+        self.open_bar = OpenBar(self.getViewBox(), theme)
         self._set_lanes(1)
 
     @property
     def speaking(self) -> bool:
         """Whether the open utterance is drawn."""
-        return bool(self._open.isVisible())
+        return bool(self.open_bar.isVisible())
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         heard = max((u.speaker + 1 for u in snapshot.utterances), default=0)
@@ -219,14 +241,20 @@ class LanesView(TimePlot):
         if snapshot.utterances is not self._shown:
             self._show_utterances(snapshot.utterances)
         since = snapshot.speaking_since
-        self._open.setVisible(since is not None)
+        self.open_bar.setVisible(since is not None)
         if since is not None:
-            self._open.place(since, max(snapshot.position, since), -self._lanes, self._lanes)
+            reading = snapshot.provisional
+            self.open_bar.show_reading(reading)
+            end = max(snapshot.position, since)
+            if reading is None or reading.speaker is None:
+                self.open_bar.place(since, end, -self._lanes, self._lanes)
+            else:
+                self.open_bar.place(since, end, -1.0 - reading.speaker)
 
     def set_theme(self, theme: Theme) -> None:
         super().set_theme(theme)
         self._theme = theme
-        for item in (*self.bars.values(), self._open):
+        for item in (*self.bars.values(), self.open_bar):
             item.set_theme(theme)
         for ground in self._grounds:
             ground.setPen(QPen(QColor(theme.grid), 0))

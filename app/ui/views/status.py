@@ -65,8 +65,7 @@ class StatusView(QStatusBar):
         self._show_backlog(snapshot.backlog)
         self._show_dropped(snapshot.dropped)
         self._show_latency(dict(snapshot.latency))
-        newest = snapshot.problems[-1] if snapshot.problems else ""
-        _say(self.problem, f"! {newest}" if newest else "", "\n".join(snapshot.problems))
+        self._show_problems(snapshot)
         _say(self.device, snapshot.device)
 
     def _show_backlog(self, seconds: float) -> None:
@@ -79,6 +78,14 @@ class StatusView(QStatusBar):
         if self.backlog.objectName() != name:
             self.backlog.setObjectName(name)
             self.backlog.style().polish(self.backlog)
+
+    def _show_problems(self, snapshot: Snapshot) -> None:
+        """What matters now: a device that is away, what is left out, or what went wrong last."""
+        left_out = f"Too slow for this machine: without {', '.join(snapshot.without)}"
+        now = [message for _, message in snapshot.devices]
+        now += [left_out] if snapshot.without else []
+        now += snapshot.problems[-1:]
+        _say(self.problem, f"! {now[0]}" if now else "", "\n".join([*now, *snapshot.problems]))
 
     def _show_dropped(self, dropped: tuple[tuple[str, int], ...]) -> None:
         count = sum(number for _, number in dropped)

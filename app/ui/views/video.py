@@ -15,7 +15,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.events import FaceSeen
-from app.state import LabelledUtterance, Snapshot
+from app.state import LabelledUtterance, OpenUtterance, Snapshot
 from app.ui.theme import Theme, draw_face, ink_on, scaled_font
 from app.ui.views.painting import (
     badge_width,
@@ -180,13 +180,13 @@ class VideoView(QWidget):
 
 
 class CaptionView(QWidget):
-    """Who said what last and how it read, and whether somebody is speaking now."""
+    """What is being said, or was said last, and how it reads; and whether somebody is speaking."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self.setAccessibleName("Live caption")
         self._theme = theme
-        self._utterance: LabelledUtterance | None = None
+        self._utterance: LabelledUtterance | OpenUtterance | None = None
         self._speakers: tuple[str, ...] = ()
         self._speaking: float | None = None
         self._running = False
@@ -202,7 +202,7 @@ class CaptionView(QWidget):
         return QSize(360, round(QFontMetricsF(self.font()).height() * 6.2))
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        newest = snapshot.utterances[-1] if snapshot.utterances else None
+        newest = snapshot.provisional or next(iter(snapshot.utterances[-1:]), None)
         speaking = (
             None
             if snapshot.speaking_since is None
@@ -240,21 +240,20 @@ class CaptionView(QWidget):
             waiting = "Listening for the first words" if self._running else "Nothing was said."
             painter.drawText(words, flags, waiting)
             return
+        still_open = isinstance(utterance, OpenUtterance)
         name = speaker_name(self._speakers, utterance.speaker)
         width = min(chip_width(painter.font(), name), row.width() / 3)
         chip = QRectF(row.left(), row.top(), width, height)
         draw_chip(painter, chip, name, self._theme.speaker(utterance.speaker))
-        label = f"{utterance.emotion} {percent(utterance.confidence)}"
+        label = f"{utterance.emotion} {percent(utterance.confidence)}{'?' if still_open else ''}"
         badge = QRectF(chip.right() + 8, row.top(), badge_width(painter.font(), label), height)
         draw_badge(painter, badge, utterance.emotion, label, self._theme)
-        painter.setPen(QColor(self._theme.text))
+        text = f"{utterance.text} …" if still_open else utterance.text
+        painter.setPen(QColor(self._theme.muted if still_open else self._theme.text))
         painter.setFont(scaled_font(self.font(), 1.25))
-        if (
-            QFontMetricsF(painter.font()).boundingRect(words, flags, utterance.text).height()
-            > words.height()
-        ):
+        if QFontMetricsF(painter.font()).boundingRect(words, flags, text).height() > words.height():
             painter.setFont(scaled_font(self.font(), 1.0))
-        painter.drawText(words, flags, utterance.text)
+        painter.drawText(words, flags, text)
 
     def _draw_speaking(self, painter: QPainter, row: QRectF) -> None:
         if not self.speaking:

@@ -1,0 +1,208 @@
+"""Live sessions from stand-in devices: the real sources, the real engine, the real command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.assets import DEMO_MEDIA
+from app.cli import main
+from app.engine import LiveEngine
+from app.events import (
+    DeviceChanged,
+    Event,
+    SessionEnded,
+    SpeakerFound,
+    UtteranceLabelled,
+    UtteranceProvisional,
+    UtteranceReassigned,
+)
+from app.models import Models, load_models
+from app.options import ModelOptions
+from live_features.clocks import RealClock, VirtualClock
+from live_features.media import SAMPLE_RATE, AudioBlock
+from live_features.sources import microphone as microphone_module
+from live_features.sources.live import LiveSource
+from live_features.sources.microphone import Microphone
+from live_features.sources.recording import RecordingSource
+from live_features.sources.webcam import Webcam
+from tests.fake_camera import FakeCamera
+from tests.fake_sounddevice import FakeDevice, FakeSoundDevice
+from tests.media_files import Sound, write_media
+
+SECONDS = 7.0
+PAUSE = 3.6
+"""A moment between the first two utterances."""
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return load_models(ModelOptions(offline=True))
+
+
+@pytest.fixture(scope="module")
+def talk() -> NDArray[np.float32]:
+    """The beginning of the demo, and a pause."""
+    source = RecordingSource(DEMO_MEDIA, VirtualClock())
+    blocks = [i.samples[:, 0] for i in source if isinstance(i, AudioBlock) and i.end <= SECONDS]
+    return np.concatenate([*blocks, np.zeros(SAMPLE_RATE, np.float32)])
+
+
+class Session:
+    """A live session that ends when the microphone has played everything."""
+
+    def __init__(self, models: Models, device: FakeDevice, camera: Webcam | None = None) -> None:
+        self.device = device
+        self.events: list[Event] = []
+        self.fake = FakeSoundDevice([device])
+        microphone = Microphone(portaudio=self.fake, system_default=self.fake.system_default)
+        source = LiveSource(microphone, camera)
+        self.engine = LiveEngine(source, RealClock(), models, [self.events.append], speakers=2)
+
+    def run(self) -> None:
+        def stop() -> None:
+            self.device.exhausted.wait()
+            self.engine.stop()
+
+        threading.Thread(target=stop, name="stopper", daemon=True).start()
+        self.engine.run()
+
+    @property
+    def utterances(self) -> list[UtteranceLabelled]:
+        return [event for event in self.events if isinstance(event, UtteranceLabelled)]
+
+
+def replayed(models: Models, path: Path) -> list[UtteranceLabelled]:
+    events: list[Event] = []
+    clock = VirtualClock()
+    LiveEngine(RecordingSource(path, clock), clock, models, [events.append], speakers=2).run()
+    return [event for event in events if isinstance(event, UtteranceLabelled)]
+
+
+def no_engine_threads() -> bool:
+    names = {"recogniser", "listener", "watcher", "microphone", "camera"}
+    return not [thread for thread in threading.enumerate() if thread.name in names]
+
+
+def test_a_live_session_and_a_replay_of_what_it_heard_say_the_same(
+    models: Models, talk: NDArray[np.float32], tmp_path: Path
+) -> None:
+    session = Session(models, FakeDevice("Desk mic", talk, rate=SAMPLE_RATE))
+    session.run()
+    heard = Sound(session.device.heard, rate=SAMPLE_RATE, codec="pcm_f32le", layout="mono")
+    write_media(tmp_path / "heard.wav", heard, None)
+    expected = replayed(models, tmp_path / "heard.wav")
+    assert len(expected) == 2
+    assert [(u.start, u.end, u.speaker, u.text) for u in session.utterances] == [
+        (u.start, u.end, u.speaker, u.text) for u in expected
+    ]
+    for mine, theirs in zip(session.utterances, expected, strict=True):
+        np.testing.assert_allclose(mine.reading.fused, theirs.reading.fused, atol=1e-4)
+
+    provisional = [event for event in session.events if isinstance(event, UtteranceProvisional)]
+    assert provisional
+    for event in provisional:
+        final = session.utterances[event.index]
+        assert final.start == event.start
+        assert event.media_time <= final.end
+    assert isinstance(session.events[-1], SessionEnded)
+    assert session.events[-1].reason == "stopped"
+    assert no_engine_threads()
+
+
+def test_a_microphone_that_leaves_and_returns_costs_only_what_was_said_meanwhile(
+    models: Models, talk: NDArray[np.float32]
+) -> None:
+    device = FakeDevice("Desk mic", talk, rate=SAMPLE_RATE)
+    pictures = [np.full((48, 64, 3), 120, np.uint8)]
+    session = Session(models, device, Webcam(open_camera=FakeCamera(pictures)))
+
+    def pull_out_in_the_first_pause() -> None:
+        while device.played < PAUSE:
+            time.sleep(0.02)
+        session.fake.pull_out("Desk mic")
+        time.sleep(1.0)
+        session.fake.plug_in("Desk mic")
+
+    threading.Thread(target=pull_out_in_the_first_pause, daemon=True).start()
+    session.run()
+    told = [e for e in session.events if isinstance(e, DeviceChanged) and e.device == "microphone"]
+    assert [event.code for event in told] == ["lost", "returned"]
+    assert told[1].lost > 0.5
+    assert len(session.utterances) == 2
+    assert session.utterances[0].end < told[0].media_time
+    assert session.utterances[1].start > told[1].media_time
+    assert no_engine_threads()
+
+
+def test_corrections_during_a_session_read_the_dialogue_again(
+    models: Models, talk: NDArray[np.float32]
+) -> None:
+    session = Session(models, FakeDevice("Desk mic", talk, rate=SAMPLE_RATE))
+
+    def correct() -> None:
+        while len({u.speaker for u in session.utterances}) < 2:
+            time.sleep(0.02)
+        session.engine.rename(0, "Ada")
+        session.engine.reassign(0, 1)
+        session.engine.merge(1, 0)
+
+    threading.Thread(target=correct, daemon=True).start()
+    session.run()
+    moved = [e for e in session.events if isinstance(e, UtteranceReassigned)]
+    assert (moved[0].index, moved[0].speaker) == (0, 1)
+    assert {event.speaker for event in moved[1:]} == {0}
+    found = [event for event in session.events if isinstance(event, SpeakerFound)]
+    assert len(found) == 2
+    # Whoever was speaker 1 is speaker 0 from then on.
+    last_correction = session.events.index(moved[-1])
+    later = [e for e in session.events[last_correction:] if isinstance(e, UtteranceLabelled)]
+    assert {event.speaker for event in later} <= {0}
+
+
+@pytest.fixture
+def fake_microphone(monkeypatch: pytest.MonkeyPatch, talk: NDArray[np.float32]) -> FakeDevice:
+    device = FakeDevice("Desk mic", talk, rate=SAMPLE_RATE)
+    fake = FakeSoundDevice([device])
+    monkeypatch.setattr(microphone_module, "load_portaudio", lambda: fake)
+    return device
+
+
+def test_live_on_the_command_line_until_ctrl_c(
+    fake_microphone: FakeDevice, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        fake_microphone.exhausted.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    arguments = ["--headless", "--camera", "none", "--export", str(tmp_path), "--offline"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "Listening; Ctrl-C ends it." in printed
+    with (tmp_path / "emotions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert all(row["text"] in " ".join(printed.split()) for row in rows[:1])
+    lines = (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[-1])["event"] == "session_ended"
+    assert no_engine_threads()
+
+
+def test_live_without_a_microphone_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeSoundDevice([])
+    monkeypatch.setattr(microphone_module, "load_portaudio", lambda: fake)
+    assert main(["--headless", "--camera", "none", "--offline"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert error[0].startswith("sdt-live: There is no microphone")
