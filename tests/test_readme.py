@@ -1,0 +1,28 @@
+"""What the README quotes is what the program says."""
+
+from pathlib import Path
+
+import pytest
+
+from app.cli import _parser
+from live_features.sources import portaudio, webcam
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("device", "sentences"), [("microphone", portaudio.SENTENCES), ("camera", webcam.SENTENCES)]
+)
+def test_every_sentence_about_a_device_is_quoted(device: str, sentences: dict[str, str]) -> None:
+    for code, sentence in sentences.items():
+        assert f"| {device} | `{code}` | {sentence} |" in README
+
+
+def test_every_option_of_the_command_line_is_named() -> None:
+    options = {
+        option
+        for action in _parser()._actions
+        for option in action.option_strings
+        if option.startswith("--") and option != "--help"
+    }
+    assert sorted(option for option in options if option not in README) == []
