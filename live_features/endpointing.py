@@ -152,14 +152,18 @@ class Endpointer:
         """End the open utterance near ``at`` (seconds), where somebody else takes over.
 
         The cut is at the weakest moment within 0.3 s, so that it goes through no word, and its
-        reason ``speaker_change``. Nothing happens where that would leave a side without speech.
+        reason ``speaker_change``. Nothing happens where a side would be too short to be kept.
         """
         if self._speech_from is None:
             return []
-        cut = self._weakest_near(round(at / _FRAME_SECONDS))
+        middle, reach = round(at / _FRAME_SECONDS), _frames(_NEAR)
         shortest = _frames(self._rules.min_speech)
-        if cut - self._speech_from < shortest or self._speech_to - cut < 1:
+        # Less than that on a side would be dropped, and a word lost with it.
+        first = max(middle - reach, self._speech_from + shortest - 1)
+        last = min(middle + reach + 1, self._speech_to - shortest)
+        if first >= last:
             return []
+        cut = self._weakest_in(first, last)
         self._candidate = None
         events = self._split(cut, "speaker_change")
         if self._speech_from is not None and self._now - self._speech_to >= _frames(
@@ -230,7 +234,9 @@ class Endpointer:
         # The last frame of a stream is padded; an utterance never ends after its sound does.
         end = min(speech_to * FRAME, self._heard) / SAMPLE_RATE
         first = max(self._speech_from - _frames(rules.pre_roll), self._first_frame, self._cut_at)
-        last = min(speech_to + _frames(rules.post_roll), self._now)
+        # What follows a change of speaker is another person's first word.
+        roll = 0.0 if reason == "speaker_change" else rules.post_roll
+        last = min(speech_to + _frames(roll), self._now)
         samples = np.concatenate(
             self._frames[first - self._first_frame : last - self._first_frame]
         )[: self._heard - first * FRAME]
@@ -252,17 +258,10 @@ class Endpointer:
         assert self._speech_from is not None
         return self._weakest_in(self._speech_from + (self._now - self._speech_from) // 2, self._now)
 
-    def _weakest_near(self, frame: int) -> int:
-        reach = _frames(_NEAR)
-        assert self._speech_from is not None
-        return self._weakest_in(
-            max(frame - reach, self._speech_from), min(frame + reach + 1, self._now)
-        )
-
     def _weakest_in(self, first: int, last: int) -> int:
         """The end of the frame from ``first`` to before ``last`` that is most like a pause."""
         # Three frames together, because a single weak frame may lie inside a word.
-        smooth = np.convolve(self._probabilities, np.ones(3) / 3, mode="same")
+        smooth = np.convolve(np.pad(self._probabilities, 1, "edge"), np.ones(3) / 3, mode="valid")
         weak = smooth[first - self._first_frame : last - self._first_frame]
         return min(first + int(np.argmin(weak)) + 1, self._now)
 

@@ -22,6 +22,7 @@ _LEAST_VOTES = 2
 @dataclass(slots=True)
 class _Voice:
     total: NDArray[np.float32]
+    seconds: float
     faces: Counter[int] = field(default_factory=Counter)
 
     def similarity(self, embedding: NDArray[np.float32]) -> float:
@@ -33,7 +34,8 @@ class SpeakerTracker:
 
     An utterance joins the voice it is most similar to, or founds a new one when no known voice is
     similar enough. A short utterance never founds a voice while there is one to join, because its
-    embedding says little. A face that has mostly talked with one voice speaks for that voice.
+    embedding says little; one that was founded on no more than that is taken over by the next voice
+    when there are as many people as there may be. A face that has mostly talked with one voice speaks for that voice.
     """
 
     def __init__(
@@ -63,11 +65,16 @@ class SpeakerTracker:
         may_found = len(self._voices) < self._limit and (
             not scores or seconds >= self._founding_seconds
         )
+        thin = self._thin_voice() if unlike and seconds >= self._founding_seconds else None
         if unlike and may_found:
-            self._voices.append(_Voice(embedding * seconds))
+            self._voices.append(_Voice(embedding * seconds, seconds))
             best = len(self._voices) - 1
+        elif thin is not None:
+            best = thin
+            self._voices[thin].total, self._voices[thin].seconds = embedding * seconds, seconds
         elif scores[best] >= _STILL_SURE * self._same_voice:
             self._voices[best].total = self._voices[best].total + embedding * seconds
+            self._voices[best].seconds += seconds
         if face is not None:
             self._voices[best].faces[face] += 1
         return best
@@ -81,7 +88,7 @@ class SpeakerTracker:
 
     def enrol(self, embedding: NDArray[np.float32], seconds: float = ENROLMENT_SECONDS) -> int:
         """Make a voice known that was heard alone for ``seconds``; its speaker number."""
-        self._voices.append(_Voice(embedding * seconds))
+        self._voices.append(_Voice(embedding * seconds, seconds))
         return len(self._voices) - 1
 
     def reset(self) -> None:
@@ -94,6 +101,12 @@ class SpeakerTracker:
             voice.similarity(embedding) + (_FACE_BONUS if i == owner else 0.0)
             for i, voice in enumerate(self._voices)
         ]
+
+    def _thin_voice(self) -> int | None:
+        """The voice of which so little was heard that it may have been anybody's."""
+        seconds = [voice.seconds for voice in self._voices]
+        least = min(seconds, default=self._founding_seconds)
+        return seconds.index(least) if least < self._founding_seconds else None
 
     def _owner(self, face: int | None) -> int | None:
         """The voice that had ``face`` in more than half of its utterances, and of enough."""

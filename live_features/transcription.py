@@ -162,7 +162,8 @@ class _Guess:
 
     @property
     def hears_nothing(self) -> bool:
-        return self.no_speech > _NO_SPEECH and self.log_probability < _DOUBTFUL
+        unsaid = self.log_probability < _DOUBTFUL or not _plain(self.text)
+        return self.no_speech > _NO_SPEECH and unsaid
 
 
 class Transcriber:
@@ -257,9 +258,8 @@ class Transcriber:
 
         Other scripts take many more tokens for a word, so only English is cut off.
         """
-        return (
-            min(round(24 + 12 * seconds), _MOST_TOKENS) if self._language == "en" else _MOST_TOKENS
-        )
+        longest = round(24 + 12 * seconds) if self._language == "en" else _MOST_TOKENS
+        return min(longest, _MOST_TOKENS)
 
     def _tokenizer(self, encoded: Any, sound: NDArray[np.float32], frames: int) -> Tokenizer:
         language = self._language or self._tell_language(encoded, sound, frames)

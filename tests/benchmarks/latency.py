@@ -90,12 +90,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     latencies, before = pooled(ours, "latencies"), pooled(baseline, "latencies")
     firsts = pooled(ours, "first_labels")
+    paused = [t for session in ours for t in session.latencies_after("pause", "finished")]
+    taken_over = [t for session in ours for t in session.latencies_after("speaker_change")]
     median, high = p50_p95(latencies)
     seconds = sum(session.seconds for session in ours)
     cpu = sum(session.cpu for session in ours)
     result = {
         "p50_s": median,
         "p95_s": high,
+        "p50_p95_after_a_pause_s": p50_p95(paused),
+        "p50_p95_after_a_speaker_change_s": p50_p95(taken_over),
         "ratio_to_no_speculation": round(float(np.median(latencies) / np.median(before)), 3),
         "p50_p95_no_speculation_s": p50_p95(before),
         "provisional_within_1_5s": round(float(np.mean([f <= SOON for f in firsts])), 3),

@@ -82,6 +82,19 @@ class Played:
             e.emitted_at - e.media_time for e in self.events if isinstance(e, UtteranceLabelled)
         ]
 
+    def latencies_after(self, *reasons: str) -> list[float]:
+        """The same, of the utterances that were ended for one of ``reasons``."""
+        ends = {
+            event.end
+            for event in self.events
+            if isinstance(event, SpeechEnded) and event.reason in reasons
+        }
+        return [
+            e.emitted_at - e.media_time
+            for e in self.events
+            if isinstance(e, UtteranceLabelled) and e.end in ends
+        ]
+
     def stages(self) -> dict[str, list[float]]:
         """Seconds from the end of speech to the last end of each stage, an utterance each."""
         last: dict[tuple[str, int], float] = {}

@@ -202,6 +202,23 @@ def test_no_utterance_is_cut_down_to_nothing() -> None:
     assert segments(later)[-1].end == pytest.approx(2.0, abs=2 * FRAME_SECONDS)
 
 
+@pytest.mark.parametrize("last_word", [0.1, 0.2, 0.3, 0.5])
+def test_a_change_of_speaker_loses_no_short_last_word(last_word: float) -> None:
+    weak = 2.0, 2.1
+    parts = (weak[0], 0.9), (weak[1] - weak[0], 0.25), (last_word, 0.9), (1.0, 0.1)
+    end = weak[1] + last_word
+    split, later = split_at(end - 0.32, *parts, heard=end)
+    told = [*split, *later]
+    assert not any(isinstance(event, SpeechDropped) for event in told)
+    assert segments(told)[-1].end == pytest.approx(end, abs=3 * FRAME_SECONDS)
+
+
+def test_a_change_of_speaker_is_cut_though_it_was_just_now() -> None:
+    (first, _), _ = split_at(2.1, (2.5, 0.9), (0.5, 0.1), heard=2.45)
+    assert isinstance(first, SpeechSegment)
+    assert first.end == pytest.approx(2.1, abs=0.35)
+
+
 def test_a_change_found_in_a_pause_leaves_the_rest_as_a_candidate() -> None:
     parts = (0.5, 0.1), (1.5, 0.9), (0.1, 0.5), (1.5, 0.9), (1.0, 0.1)
     split, later = split_at(2.05, *parts, heard=3.9)

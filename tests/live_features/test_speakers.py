@@ -46,6 +46,13 @@ def test_a_known_number_of_people_is_kept_to() -> None:
     assert identify(CID, 2.0) in (0, 1)
 
 
+def test_a_first_word_that_tells_little_does_not_stand_for_a_person() -> None:
+    identify = SpeakerTracker(known_number=2)
+    assert identify(CID, 0.3) == 0
+    assert identify(ANN, 2.0) == 1
+    assert [identify(v, 2.0) for v in (BOB, ANN, BOB)] == [0, 1, 0]
+
+
 def test_reset_forgets_everybody() -> None:
     identify = SpeakerTracker()
     identify(ANN, 2.0)

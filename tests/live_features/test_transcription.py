@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 from numpy.typing import NDArray
 
 from app.assets import DEMO_MEDIA
@@ -73,6 +74,13 @@ def test_the_first_and_the_last_word_of_a_long_utterance_are_there(
         words = plain(transcript.text)
         assert words.startswith("hey so what did you do today")
         assert words.endswith(" ".join(plain(REFERENCE[last]["text"]).split()[-3:]))
+
+
+def test_whoever_talks_fast_is_heard_out(transcribe: Transcriber, sound: Samples) -> None:
+    spoken = [between(sound, u["start"], u["end"]) for u in REFERENCE[:10]]
+    transcript = transcribe(soxr.resample(np.concatenate(spoken), 3, 2).astype(np.float32))
+    assert len(transcript.text.split()) > 5 * sum(map(len, spoken)) / SAMPLE_RATE / 1.5
+    assert plain(transcript.text).endswith("that is so gross")
 
 
 def test_a_window_that_was_too_short_is_noticed_and_read_again(sound: Samples) -> None:
