@@ -35,7 +35,8 @@ class SpeakerTracker:
     An utterance joins the voice it is most similar to, or founds a new one when no known voice is
     similar enough. A short utterance never founds a voice while there is one to join, because its
     embedding says little; one that was founded on no more than that is taken over by the next voice
-    when there are as many people as there may be. A face that has mostly talked with one voice speaks for that voice.
+    when there are as many people as there may be. A face that has mostly talked with one voice
+    speaks for that voice.
     """
 
     def __init__(
