@@ -56,7 +56,8 @@ class FakeDevice:
     """A device that records ``samples`` (float32, (n,) or (n, channels)) at ``rate`` Hz.
 
     ``really`` is the rate in Hz at which it delivers where that is not the one it promises.
-    ``counts`` are the numbers of channels it can be opened with, None for any it has.
+    ``counts`` are the numbers of channels it can be opened with, None for any it has. Without
+    ``keeps`` nothing is added to ``handed``, as hours of it would be seen in a measure of memory.
     """
 
     name: str
@@ -65,6 +66,7 @@ class FakeDevice:
     really: float | None = None
     host_api: str = "Fake"
     counts: tuple[int, ...] | None = None
+    keeps: bool = True
 
     handed: list[NDArray[np.float32]] = field(default_factory=list, init=False)
     exhausted: threading.Event = field(default_factory=threading.Event, init=False)
@@ -106,7 +108,7 @@ class FakeDevice:
             block = np.concatenate([block, missing])
         if self.muted:
             block = np.zeros_like(block)
-        if not lost:
+        if self.keeps and not lost:
             self.handed.append(block)
         return block
 

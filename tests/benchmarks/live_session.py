@@ -20,6 +20,7 @@ from app.events import (
     StageFinished,
     UtteranceLabelled,
     UtteranceProvisional,
+    UtteranceRevised,
 )
 from app.models import Models
 from live_features.clocks import RealClock, VirtualClock
@@ -126,14 +127,13 @@ def play(
     models: Models,
     *,
     ahead: bool = True,
-    sinks: Sequence[object] = (),
 ) -> Played:
     """Let a microphone and a camera deliver ``conversation`` in its own time."""
     events: list[Event] = []
     silence = np.zeros(round(_SILENCE_AFTER * SAMPLE_RATE), np.float32)
     sound = np.concatenate([conversation.sound, silence])
     samples = soxr.resample(sound, SAMPLE_RATE, DEVICE_RATE).astype(np.float32)
-    device = FakeDevice("stand-in microphone", samples, rate=DEVICE_RATE)
+    device = FakeDevice("stand-in microphone", samples, rate=DEVICE_RATE, keeps=False)
     # As much as drivers hold: a callback that comes later than that loses sound.
     fake = FakeSoundDevice([device], buffer=0.2)
     microphone = Microphone(portaudio=fake, system_default=fake.system_default)
@@ -142,7 +142,13 @@ def play(
         pictures = FakeCamera(conversation.pictures, rate=25.0, position=lambda: device.played)
         camera = Webcam(open_camera=pictures)
     source = LiveSource(microphone, camera)
-    engine = LiveEngine(source, RealClock(), models, [events.append, *sinks], ahead=ahead)
+
+    def keep(event: Event) -> None:
+        # Revisions are many, and nothing here asks for them.
+        if not isinstance(event, UtteranceRevised):
+            events.append(event)
+
+    engine = LiveEngine(source, RealClock(), models, [keep], ahead=ahead)
 
     def stop() -> None:
         device.exhausted.wait()
