@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.assets import DEMO_MEDIA
+from app.assets import ASSETS, DEMO_MEDIA
 from app.cli import main
 from app.engine import LiveEngine
 from app.events import (
     DeviceChanged,
+    EnrolmentAsked,
     Event,
     SessionEnded,
     SpeakerFound,
@@ -166,6 +167,36 @@ def test_corrections_during_a_session_read_the_dialogue_again(
     last_correction = session.events.index(moved[-1])
     later = [e for e in session.events[last_correction:] if isinstance(e, UtteranceLabelled)]
     assert {event.speaker for event in later} <= {0}
+
+
+def test_those_who_talk_first_to_be_known_are_named_and_not_labelled(
+    models: Models, tmp_path: Path
+) -> None:
+    source = RecordingSource(DEMO_MEDIA, VirtualClock())
+    sound = np.concatenate([i.samples[:, 0] for i in source if isinstance(i, AudioBlock)])
+    told = json.loads((ASSETS / "demo" / "reference.json").read_text(encoding="utf-8"))
+    turns = told["utterances"][:8]
+    joe = [u for u in turns if u["speaker"] == "Joe"]
+    mia = [u for u in turns if u["speaker"] == "Mia"]
+    # Each introduces the voice with two sentences, which are more than 3 s; then they talk.
+    played = [*joe[:2], *mia[:2], mia[2], joe[2]]
+    pause = np.zeros(SAMPLE_RATE, np.float32)
+    parts = [pause]
+    for turn in played:
+        span = slice(round(turn["start"] * SAMPLE_RATE), round(turn["end"] * SAMPLE_RATE))
+        parts += [sound[span], pause]
+    heard = Sound(np.concatenate(parts)[:, None], rate=SAMPLE_RATE, codec="pcm_f32le")
+    write_media(tmp_path / "enrol.wav", heard, None)
+
+    events: list[Event] = []
+    clock = VirtualClock()
+    source = RecordingSource(tmp_path / "enrol.wav", clock)
+    LiveEngine(source, clock, models, [events.append], enrol=["Joe", "Mia"]).run()
+    asked = [event.name for event in events if isinstance(event, EnrolmentAsked)]
+    assert asked == ["Joe", "Mia"]
+    found = [(e.speaker, e.name) for e in events if isinstance(e, SpeakerFound)]
+    assert found == [(0, "Joe"), (1, "Mia")]
+    assert [e.speaker for e in events if isinstance(e, UtteranceLabelled)] == [1, 0]
 
 
 @pytest.fixture
