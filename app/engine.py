@@ -6,8 +6,9 @@
 On a real clock each of the three has a thread: sound is never dropped, pictures drop the oldest,
 utterances wait. While somebody pauses, the recogniser already works on what may turn out to be an
 utterance; while somebody speaks and it has nothing else to do, it reads what has been said so far.
-On the virtual clock the same three work in the caller's thread, item by item, and nothing is done
-ahead, so the same recording always gives the same events.
+On the virtual clock nothing is left out and nothing guessed: pictures are looked at as they come,
+but what they and the sound lead to is told, and utterances are read, strictly in the order of the
+recording, so the same recording always gives the same events.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from app.events import (
@@ -35,14 +37,15 @@ from app.models import Models
 from app.pressure import Pressure
 from app.preview import LatestFrame
 from app.recogniser import Edit, Recogniser, Work
-from app.workers import InlineStage, Stage, ThreadStage
+from app.workers import AheadStage, InlineStage, Stage, ThreadStage, Turns, TurnStage
 from live_features.errors import UserFacingError
-from live_features.faces import FaceAnalyser, FaceTimeline
+from live_features.faces import FaceAnalyser, FaceFrame, FaceTimeline
 from live_features.media import AudioBlock, Clock, DeviceNotice, MediaSource, VideoFrame
 
 _AUDIO_BLOCKS = 256
 _FRAMES = 8
 _UTTERANCES = 64
+_TURNS = 128  # what the recording is ahead of what has been told of it, on the virtual clock
 _SPECULATION, _PARTIAL = 2, 1  # urgencies
 
 _PATIENCE = 0.25
@@ -87,7 +90,14 @@ class Watcher:
         self._tell = tell
 
     def __call__(self, frame: VideoFrame) -> None:
-        seen = self._analyse(frame)
+        self.tell(self.look(frame))
+
+    def look(self, frame: VideoFrame) -> FaceFrame:
+        """The faces of the next picture."""
+        return self._analyse(frame)
+
+    def tell(self, seen: FaceFrame) -> None:
+        """Make known what a picture shows."""
         self._timeline.add(seen)
         faces = tuple(
             FaceSeen(
@@ -99,7 +109,7 @@ class Watcher:
             )
             for face in seen.faces
         )
-        self._tell(FacesSeen(media_time=frame.time, faces=faces))
+        self._tell(FacesSeen(media_time=seen.time, faces=faces))
 
 
 class LiveEngine:
@@ -146,6 +156,7 @@ class LiveEngine:
             effort=lambda: self._pressure.effort,
         )
         self._backlog = _Backlog(self._tell, self._pressure)
+        self._turns: Turns | None = None
         self._recognising: Stage[Work] | None = None
 
     def stop(self) -> None:
@@ -194,19 +205,22 @@ class LiveEngine:
         for remark in models.remarks:
             tell(ProblemOccurred(media_time=0.0, message=remark))
         recogniser.begin()
-        recognising: Stage[Work] = self._stage("recogniser", self._recognise, _UTTERANCES)
-        self._recognising = recognising
-        listener = self._listener(recognising, info.channels)
         watcher = Watcher(models.analyse_faces, self._timeline, recogniser.owner, tell)
-        listening = self._stage("listener", listener, _AUDIO_BLOCKS)
-        watching = self._stage("watcher", watcher, _FRAMES, lossy=True)
         reason = "end_of_media"
         try:
             with ExitStack() as stages:
                 stages.callback(recogniser.close)
+                if not self._threaded:
+                    self._turns = Turns("recogniser", size=_TURNS)
+                    stages.callback(self._turns.finish)
+                recognising = self._in_turn("recogniser", self._recognise, _UTTERANCES)
+                self._recognising = recognising
                 stages.callback(recognising.finish)
+                listener = self._listener(recognising, info.channels)
                 stages.callback(listener.flush)
+                listening = self._listening(listener)
                 stages.callback(listening.finish)
+                watching = self._watching(watcher)
                 stages.callback(watching.finish)
                 self._pump(listening, watching)
             if self._stopping.is_set():
@@ -216,7 +230,7 @@ class LiveEngine:
             tell(ProblemOccurred(media_time=self._position, message=str(error)))
             raise
         finally:
-            self._recognising = None
+            self._recognising = self._turns = None
             tell(
                 SessionEnded(
                     media_time=self._position, reason=reason, utterances=recogniser.utterances
@@ -227,12 +241,27 @@ class LiveEngine:
     def _threaded(self) -> bool:
         return self._clock.speed is not None
 
-    def _stage(
-        self, name: str, handle: Callable[[T], None], size: int, *, lossy: bool = False
-    ) -> Stage[T]:
-        if self._threaded:
-            return ThreadStage(name, handle, size=size, lossy=lossy)
-        return InlineStage(handle)
+    def _in_turn(self, name: str, handle: Callable[[T], None], size: int) -> Stage[T]:
+        if self._turns is None:
+            return ThreadStage(name, handle, size=size)
+        return TurnStage(self._turns, handle)
+
+    def _listening(self, listener: Listener) -> Stage[AudioBlock]:
+        if self._turns is None:
+            return ThreadStage("listener", listener, size=_AUDIO_BLOCKS)
+        return InlineStage(listener)
+
+    def _watching(self, watcher: Watcher) -> Stage[VideoFrame]:
+        if self._turns is None:
+            return ThreadStage("watcher", watcher, size=_FRAMES, lossy=True)
+        return AheadStage("watcher", self._turns, watcher.look, watcher.tell)
+
+    def _say(self, event: Event) -> None:
+        """Tell an event once all that came before it in the medium has been told."""
+        if self._turns is None:
+            self._tell(event)
+        else:
+            self._turns.put(partial(self._tell, event))
 
     def _listener(self, recognising: Stage[Work], channels: int) -> Listener:
         def hand_on(heard: Heard) -> None:
@@ -247,19 +276,19 @@ class LiveEngine:
         def settle(speculation: Speculation) -> bool:
             if not self._ahead:
                 return False
-            if self._threaded:
+            if self._turns is None:
                 return speculation.wait(_PATIENCE)
-            self._recogniser(speculation)
+            self._turns.wait_for(partial(self._recogniser, speculation))
             return speculation.finished
 
-        def offer_partial(partial: Partial) -> None:
+        def offer_partial(beginning: Partial) -> None:
             if self._pressure.effort.partials:
-                recognising.offer(partial, _PARTIAL)
+                recognising.offer(beginning, _PARTIAL)
 
         return Listener(
             self._models.new_voice_activity,
             channels,
-            self._tell,
+            self._say,
             hand_on=hand_on,
             speculate=speculate,
             reads_finished=settle,
@@ -298,7 +327,7 @@ class LiveEngine:
                         analysed = _next_analysis(now, self._pressure.effort.analysis_rate)
                         watching.put(item)
                 case DeviceNotice(time=now):
-                    self._tell(
+                    self._say(
                         DeviceChanged(
                             media_time=now,
                             device=item.device,

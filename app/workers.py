@@ -1,13 +1,16 @@
-"""A stage of the engine: on a thread of its own with a bounded queue, or in the caller's thread."""
+"""Stages of the engine: on threads of their own, or taking turns in the order of what came in."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 _LOOK_AGAIN = 0.1
@@ -66,11 +69,18 @@ class ThreadStage(Generic[T]):
         self._thread.start()
 
     def put(self, item: T) -> None:
+        """Hand over an item; the stage's own thread, which alone makes room, never waits for it."""
+        own = threading.current_thread() is self._thread
         with self._changed:
-            while not self._lossy and len(self._queue) >= self._size and self._error is None:
+            while (
+                not own
+                and not self._lossy
+                and len(self._queue) >= self._size
+                and self._error is None
+            ):
                 self._changed.wait(_LOOK_AGAIN)
             self._raise_error()
-            while len(self._queue) >= self._size:
+            while self._lossy and len(self._queue) >= self._size:
                 self._queue.popleft()
                 self.lost += 1
             self._queue.append(item)
@@ -112,3 +122,64 @@ class ThreadStage(Generic[T]):
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+class Turns(ThreadStage[Callable[[], object]]):
+    """Does one thing after the other, in the order in which they were put."""
+
+    def __init__(self, name: str, *, size: int) -> None:
+        super().__init__(name, self._do, size=size)
+
+    def wait_for(self, act: Callable[[], object]) -> None:
+        """Return once ``act``, and all that was put before, has been done."""
+        done = threading.Event()
+        self.put(act)
+        self.put(done.set)
+        while not done.wait(_LOOK_AGAIN):
+            self._raise_error()
+
+    @staticmethod
+    def _do(act: Callable[[], object]) -> None:
+        act()
+
+
+class TurnStage(Generic[T]):
+    """Handles each item when its turn comes among everything that has a place in ``turns``.
+
+    The order of all handling is thereby the order of the calls, whatever else goes on meanwhile.
+    """
+
+    def __init__(self, turns: Turns, handle: Callable[[T], object]) -> None:
+        self._turns = turns
+        self._handle = handle
+
+    def put(self, item: T) -> None:
+        self._turns.put(partial(self._handle, item))
+
+    def offer(self, item: T, urgency: int = 0) -> None:
+        """Nothing is handled that does not have to be."""
+
+    def finish(self) -> None:
+        """What was put is handled before ``turns`` finishes."""
+
+
+class AheadStage(Generic[T, U]):
+    """Works on items at once, on a thread of its own, and tells the outcome in its turn."""
+
+    def __init__(
+        self, name: str, turns: Turns, work: Callable[[T], U], tell: Callable[[U], object]
+    ) -> None:
+        self._turns = turns
+        self._work = work
+        self._tell = tell
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def put(self, item: T) -> None:
+        outcome = self._thread.submit(self._work, item)
+        self._turns.put(lambda: self._tell(outcome.result()))
+
+    def offer(self, item: T, urgency: int = 0) -> None:
+        """Nothing is worked on that does not have to be."""
+
+    def finish(self) -> None:
+        self._thread.shutdown()
