@@ -23,8 +23,8 @@ from live_features.media import AudioBlock
 from live_features.turns import TurnFinder
 from live_features.voice_activity import VoiceActivityDetector
 
-_LOOK = 4096
-"""Samples after which it is looked whether somebody else has taken over, a quarter of a second."""
+_LOOK = 8192
+"""Samples after which it is looked whether somebody else has taken over, half a second."""
 _FIRST_PARTIAL = 0.9
 _PARTIAL_INTERVAL = 1.0
 
