@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.allocator import share_one_heap
 from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA
 from app.logs import start_logging
 from app.options import BEST_WHISPER, DEVICES, LiveOptions, ModelOptions, RunOptions
@@ -25,6 +26,7 @@ FAILED = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, or 2 after one sentence on standard error."""
     options = _parser().parse_args(arguments)
+    share_one_heap()
     start_logging()
     try:
         return _run(options)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from app.allocator import share_one_heap
 from app.assets import DEMO_MEDIA
 from app.events import BacklogChanged, DeviceChanged, EffortChanged, Event, UtteranceLabelled
 from app.models import load_models
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--slower", type=float, default=1.0)
     options = parser.parse_args(arguments)
 
+    share_one_heap()
     models = load_models(ModelOptions(offline=True))
     if options.slower != 1.0:
         slow: Any = SlowTranscriber(models.transcribe, options.slower)
