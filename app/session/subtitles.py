@@ -1,0 +1,49 @@
+"""SubRip and WebVTT: every utterance as a cue, with its speaker and emotion."""
+
+from __future__ import annotations
+
+from html import escape
+
+from app.session.summary import speaker_name
+from app.state import LabelledUtterance, Snapshot
+
+
+def srt(snapshot: Snapshot) -> str:
+    """SubRip with the speaker and the emotion before the words."""
+    return "".join(
+        f"{number}\n{_time(u.start, ',')} --> {_time(u.end, ',')}\n"
+        f"{_line(f'{speaker_name(snapshot, u.speaker)} [{_label(u)}]: {u.text}')}\n\n"
+        for number, u in enumerate(snapshot.utterances, 1)
+    )
+
+
+def vtt(snapshot: Snapshot) -> str:
+    """WebVTT, whose players know a voice by its ``<v name>``; the emotion stands before the words."""
+    cues = (
+        f"{number}\n{_time(u.start, '.')} --> {_time(u.end, '.')}\n"
+        f"<v {_escaped(speaker_name(snapshot, u.speaker))}>[{_label(u)}] {_escaped(u.text)}".rstrip()
+        + "\n\n"
+        for number, u in enumerate(snapshot.utterances, 1)
+    )
+    return "WEBVTT\n\n" + "".join(cues)
+
+
+def _label(u: LabelledUtterance) -> str:
+    return f"{u.emotion} {u.confidence:.0%}"
+
+
+def _line(text: str) -> str:
+    """``text`` on one line: an empty line would end the cue."""
+    return " ".join(text.split())
+
+
+def _escaped(text: str) -> str:
+    return escape(_line(text), quote=False)
+
+
+def _time(seconds: float, point: str) -> str:
+    milliseconds = round(seconds * 1000)
+    hours, milliseconds = divmod(milliseconds, 3_600_000)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    whole, milliseconds = divmod(milliseconds, 1000)
+    return f"{hours:02d}:{minutes:02d}:{whole:02d}{point}{milliseconds:03d}"
