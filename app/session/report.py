@@ -40,7 +40,7 @@ _CAVEATS = (
     "right; the model card tells that.",
     "<b>Gates explain little.</b> A mean gate stays near a third whatever the modality does for "
     "the answer; the contribution follows it to some degree.",
-    "<b>Words and speakers are guesses, too.</b> A wrong word or a wrong voice makes a wrong label.",
+    "<b>Words and speakers are guesses, too.</b> A wrong word or voice makes a wrong label.",
 )
 
 
@@ -119,7 +119,7 @@ def _over_time(session: LoggedSession) -> str:
         for m in MODALITIES
     )
     mark = (
-        '<li><svg class="key system-key" viewBox="0 0 14 14" aria-hidden="true">'
+        '<li><svg class="key" viewBox="0 0 14 14" aria-hidden="true">'
         '<path d="M3 3h8l-8 9z" fill="currentColor"/></svg>reads unlike the speaker’s '
         "utterance before</li>"
     )
@@ -267,8 +267,8 @@ def _model_card(session: LoggedSession) -> str:
             "whoever trained it what it was trained on and how often it is right.</p>",
         )
     data = card.get("data")
-    trained = list(data.items()) if isinstance(data, dict) else [("data", data)]
-    facts = [("Name", card.get("name")), *((f"Trained on: {k}", v) for k, v in trained)]
+    trained = list(data.items()) if isinstance(data, dict) else [("all", data)]
+    facts = [("Name", card.get("name")), *((f"Data: {k}", v) for k, v in trained)]
     facts.append(("Not for", card.get("not_for")))
     inside = _facts((name, str(value)) for name, value in facts if value)
     figures = card.get("figures")
@@ -279,7 +279,12 @@ def _model_card(session: LoggedSession) -> str:
 
 def _card(origin: str) -> Mapping[str, Any] | None:
     """The card of the checkpoint that read the session, None where it cannot be had."""
-    folder = DEFAULT_CHECKPOINT if origin == "shipped" else Path(origin.removeprefix("folder "))
+    if origin == "shipped":
+        folder = DEFAULT_CHECKPOINT
+    elif origin.startswith("folder "):
+        folder = Path(origin.removeprefix("folder "))
+    else:
+        return None
     try:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -287,30 +292,52 @@ def _card(origin: str) -> Mapping[str, Any] | None:
     return card if isinstance(card, dict) else None
 
 
-def _figures(figures: Mapping[str, Any]) -> str:
+def _figures(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """Two tables: how good each classifier is, and the fused one emotion by emotion."""
-    whole, by_class = [], []
-    for where, scores in figures.items():
-        for who, score in scores.items():
-            whole.append(
-                f"<tr><td>{_text(where)}</td><td>{_text(who)}</td>"
-                f"{_score(score.get('weighted_f1'))}{_score(score.get('accuracy'))}</tr>"
-            )
-        if f1 := scores.get("fused", {}).get("f1"):
-            cells = "".join(_score(f1.get(emotion)) for emotion in EMOTIONS)
-            by_class.append(f"<tr><td>{_text(where)}</td>{cells}</tr>")
-    heads = "".join(f'<th class="number">{emotion}</th>' for emotion in EMOTIONS)
+    classifiers = list(dict.fromkeys(who for scores in figures.values() for who in scores))
+    whole = _figure_table(
+        classifiers,
+        {
+            where: [_pair(scores.get(who, {})) for who in classifiers]
+            for where, scores in figures.items()
+        },
+    )
+    by_class = _figure_table(
+        EMOTIONS,
+        {
+            where: [_score(scores["fused"]["f1"].get(emotion)) for emotion in EMOTIONS]
+            for where, scores in figures.items()
+            if "f1" in scores.get("fused", {})
+        },
+    )
     return (
-        '<h3 class="after">How often it is right</h3><div class="scroll"><table><thead><tr>'
-        '<th>On</th><th>Classifier</th><th class="number">weighted F1</th>'
-        f'<th class="number">accuracy</th></tr></thead><tbody>{"".join(whole)}</tbody></table></div>'
-        '<h3 class="after">F1 by emotion, fused</h3><div class="scroll"><table><thead><tr>'
-        f"<th>On</th>{heads}</tr></thead><tbody>{''.join(by_class)}</tbody></table></div>"
+        '<h3 class="after">How often it is right: weighted F1 / accuracy, in percent</h3>'
+        f'{whole}<h3 class="after">F1 by emotion, fused, in percent</h3>{by_class}'
     )
 
 
+def _figure_table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> str:
+    heads = "".join(f'<th class="number">{_text(column)}</th>' for column in columns)
+    body = "".join(
+        f"<tr><td>{_text(where)}</td>"
+        + "".join(f'<td class="number">{value}</td>' for value in values)
+        + "</tr>"
+        for where, values in rows.items()
+    )
+    return (
+        f'<div class="scroll"><table class="figures"><thead><tr><th>On</th>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _pair(score: Mapping[str, Any]) -> str:
+    if not score:
+        return "–"
+    return f"{_score(score.get('weighted_f1'))} / {_score(score.get('accuracy'))}"
+
+
 def _score(value: float | None) -> str:
-    return f'<td class="number">{"–" if value is None else f"{100 * value:.1f}"}</td>'
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _caveats() -> str:

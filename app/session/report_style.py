@@ -178,6 +178,7 @@ h1{font-size:2.4rem;line-height:1.15;letter-spacing:-.02em;margin:.1em 0 .25em;
 h2{font-size:1.35rem;line-height:1.25;letter-spacing:-.01em;margin:0 0 4px}
 h3{font-size:1rem;margin:0}
 p{margin:0 0 12px;max-width:72ch}
+section>:last-child{margin-bottom:0}
 a{color:var(--accent)}
 .eyebrow{color:var(--accent);font-size:.8rem;font-weight:650;letter-spacing:.09em;
   text-transform:uppercase;margin:0}
@@ -237,6 +238,9 @@ table{border-collapse:collapse;width:100%;font-size:.95rem}
 th{color:var(--muted);font-size:.8rem;font-weight:600;text-align:left;
   border-bottom:1px solid var(--edge);padding:8px 12px 8px 0}
 td{border-bottom:1px solid var(--edge);padding:12px 12px 12px 0;vertical-align:top}
+table.figures{font-size:.9rem}
+.figures td{padding:8px 12px 8px 0}
+.figures td,.figures th{white-space:nowrap}
 tr:last-child td{border-bottom:0}
 .number{text-align:right}
 th.number:last-child,td.number:last-child{padding-right:0}

@@ -19,7 +19,6 @@ _HEAD, _BAR, _FOOT = 20.0, 64.0, 26.0  # of a lane: what it was, the probabiliti
 _STRIP, _GAP, _AXIS = 54.0, 14.0, 22.0
 _FACE, _SMALL_FACE = 18.0, 13.0
 _LETTER = 6.2  # about as wide as a letter of a label is, which only the reader's font knows
-_ABBREVIATED = {emotion: emotion[:2] for emotion in EMOTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +81,12 @@ def _drawing(
     parts = [_time_axis(system, bottom)]
     for lane, speaker in enumerate(lanes):
         parts.append(_lane_head(snapshot, speaker, lane * lane_height))
-    for u in shown:
-        top = lanes.index(u.speaker) * lane_height
-        parts.append(_utterance(system, u, top, snapshot, changed.get(u.index)))
+    for lane, speaker in enumerate(lanes):
+        said = [u for u in shown if u.speaker == speaker]
+        for u, room in zip(said, _rooms(system, said), strict=True):
+            parts.append(
+                _utterance(system, u, lane * lane_height, room, snapshot, changed.get(u.index))
+            )
     parts.append(_strip(system, "gate weights", gates_top, [(u, u.reading.gates) for u in shown]))
     parts.append(
         _strip(system, "contributions", shares_top, [(u, u.reading.contributions) for u in shown])
@@ -125,10 +127,21 @@ def _lane_head(snapshot: Snapshot, speaker: int, top: float) -> str:
     )
 
 
+def _rooms(system: _System, said: Sequence[LabelledUtterance]) -> list[float]:
+    """How wide a label centred under each utterance of a lane may be, clear of its neighbours."""
+    middles = [(system.x(u.start) + system.x(u.end)) / 2 for u in said]
+    padded = [2 * (_GUTTER - 18) - middles[0], *middles, 2 * _WIDTH - middles[-1]] if said else []
+    return [
+        min(here - before, after - here) - _LETTER
+        for before, here, after in zip(padded, padded[1:], padded[2:], strict=False)
+    ]
+
+
 def _utterance(
     system: _System,
     u: LabelledUtterance,
     top: float,
+    room: float,
     snapshot: Snapshot,
     shifted_from: str | None,
 ) -> str:
@@ -142,7 +155,7 @@ def _utterance(
     if shifted_from is not None and u.start >= system.start:
         parts.append(f'<path class="shift" d="M{left:.1f} {ground + 2:g}h7l-7 8z"/>')
     centre = left + width / 2
-    label = u.emotion if len(u.emotion) * _LETTER <= width + 4 else _ABBREVIATED[u.emotion]
+    label = u.emotion if len(u.emotion) * _LETTER <= room else u.emotion[:2].capitalize()
     parts.append(
         f'<text class="said" x="{centre:.1f}" y="{ground + 20:g}" text-anchor="middle">'
         f"{label}</text>"

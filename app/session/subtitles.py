@@ -18,14 +18,12 @@ def srt(snapshot: Snapshot) -> str:
 
 
 def vtt(snapshot: Snapshot) -> str:
-    """WebVTT, whose players know a voice by its ``<v name>``; the emotion stands before the words."""
-    cues = (
+    """WebVTT with the speaker as the cue's voice, and the emotion before the words."""
+    return "WEBVTT\n\n" + "".join(
         f"{number}\n{_time(u.start, '.')} --> {_time(u.end, '.')}\n"
-        f"<v {_escaped(speaker_name(snapshot, u.speaker))}>[{_label(u)}] {_escaped(u.text)}".rstrip()
-        + "\n\n"
+        f"<v {_escaped(speaker_name(snapshot, u.speaker))}>[{_label(u)}] {_escaped(u.text)}\n\n"
         for number, u in enumerate(snapshot.utterances, 1)
     )
-    return "WEBVTT\n\n" + "".join(cues)
 
 
 def _label(u: LabelledUtterance) -> str:
