@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from app.session.report_style import (
     inline_face,
     style_sheet,
 )
-from app.session.report_timeline import clock, opinion, percent, timeline
+from app.session.report_timeline import clock, escaped, opinion, percent, timeline
 from app.session.summary import (
     SpeakerSummary,
     latency,
@@ -68,7 +67,8 @@ def report(session: LoggedSession) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{_text(title)} · emotion report</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<title>{escaped(title)} · emotion report</title>\n"
+        f"<style>{style}</style>\n</head>\n<body>\n"
         f"{face_symbols()}\n<main>\n{''.join(body)}"
         "<footer>Made by sdt-live, on the machine the session ran on. "
         "This file loads nothing and sends nothing.</footer>\n</main>\n</body>\n</html>\n"
@@ -84,7 +84,7 @@ def _heading(session: LoggedSession, title: str) -> str:
     )
     torn = "<p>The last line of the log was cut off and is left out.</p>" if session.torn else ""
     return (
-        f'<header><p class="eyebrow">Emotion report</p><h1>{_text(title)}</h1>'
+        f'<header><p class="eyebrow">Emotion report</p><h1>{escaped(title)}</h1>'
         '<p class="lead">What was said, how each utterance read, and what that reading '
         "rests on.</p>"
         '<div class="callout"><p><b>An expression is not a feeling.</b> These are a '
@@ -128,7 +128,7 @@ def _over_time(session: LoggedSession) -> str:
         '<p class="note">A lane for each speaker. A bar is an utterance: its seven '
         "probabilities, the winner at the bottom and named underneath. A small face above is what "
         "it read as first, where later talk changed that. Rest the pointer on a bar for the "
-        "numbers and what words, voice and face would each say alone; click for the words.</p>"
+        "numbers and what words, voice and face would each say alone; click for its row below.</p>"
         f'<ul class="legend">{emotions}</ul><ul class="legend">{modalities}{mark}</ul>'
         f'<div class="scroll">{timeline(session)}</div>'
         '<p class="note after">Gate weights and contributions are shares of text, audio and '
@@ -200,7 +200,7 @@ def _transcript_row(u: LabelledUtterance, snapshot: Snapshot, *, words: bool) ->
             MODALITIES, (reading.text, reading.audio, reading.visual), strict=True
         )
     )
-    said = f'<td class="words"><bdi>{_text(u.text)}</bdi></td>' if words else ""
+    said = f'<td class="words"><bdi>{escaped(u.text)}</bdi></td>' if words else ""
     return (
         f'<tr id="u-{u.index}"><td class="time">{clock(u.start)}</td>'
         f"<td>{_chip(speaker_name(snapshot, u.speaker), u.speaker)}</td>{said}"
@@ -220,7 +220,7 @@ def _latency(session: LoggedSession) -> str:
             "measured when a session runs live or at 1×.</p>",
         )
     stages = "".join(
-        f'<tr><td>{_text(stage)}</td><td class="number">{p50:.2f} s</td>'
+        f'<tr><td>{escaped(stage)}</td><td class="number">{p50:.2f} s</td>'
         f'<td class="number">{p95:.2f} s</td></tr>'
         for stage, (p50, p95) in session.snapshot.latency
     )
@@ -253,7 +253,7 @@ def _circumstances(session: LoggedSession) -> str:
     if snapshot.dropped:
         dropped = ", ".join(f"{reason.replace('_', ' ')} {n}" for reason, n in snapshot.dropped)
         facts.append(("Sounds that became no utterance", dropped))
-    problems = "".join(f"<li>{_text(problem)}</li>" for problem in snapshot.problems)
+    problems = "".join(f"<li>{escaped(problem)}</li>" for problem in snapshot.problems)
     said = f'<h3 class="after">What was said meanwhile</h3><ul class="plain">{problems}</ul>'
     return _section("How it was read", _facts(facts) + (said if problems else ""))
 
@@ -270,10 +270,9 @@ def _model_card(session: LoggedSession) -> str:
     trained = list(data.items()) if isinstance(data, dict) else [("all", data)]
     facts = [("Name", card.get("name")), *((f"Data: {k}", v) for k, v in trained)]
     facts.append(("Not for", card.get("not_for")))
-    inside = _facts((name, str(value)) for name, value in facts if value)
-    figures = card.get("figures")
-    if isinstance(figures, dict):
-        inside += _figures(figures)
+    inside = _facts((name, _plain(value)) for name, value in facts if value)
+    if figures := card.get("figures"):
+        inside += _figures({where: _by_classifier(scores) for where, scores in figures.items()})
     return _section("Model card", inside)
 
 
@@ -292,6 +291,19 @@ def _card(origin: str) -> Mapping[str, Any] | None:
     return card if isinstance(card, dict) else None
 
 
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    return str(value)
+
+
+def _by_classifier(scores: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """The scores of every classifier; a card of several seeds has the fused one's mean alone."""
+    if "weighted_f1" not in scores:
+        return scores
+    return {"fused": {name: score["mean"] for name, score in scores.items()}}
+
+
 def _figures(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """Two tables: how good each classifier is, and the fused one emotion by emotion."""
     classifiers = list(dict.fromkeys(who for scores in figures.values() for who in scores))
@@ -302,24 +314,23 @@ def _figures(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
             for where, scores in figures.items()
         },
     )
-    by_class = _figure_table(
-        EMOTIONS,
-        {
-            where: [_score(scores["fused"]["f1"].get(emotion)) for emotion in EMOTIONS]
-            for where, scores in figures.items()
-            if "f1" in scores.get("fused", {})
-        },
-    )
-    return (
-        '<h3 class="after">How often it is right: weighted F1 / accuracy, in percent</h3>'
-        f'{whole}<h3 class="after">F1 by emotion, fused, in percent</h3>{by_class}'
-    )
+    by_class = {
+        where: [_score(scores["fused"]["f1"].get(emotion)) for emotion in EMOTIONS]
+        for where, scores in figures.items()
+        if "f1" in scores.get("fused", {})
+    }
+    told = '<h3 class="after">How often it is right: weighted F1 / accuracy, in percent</h3>'
+    told += whole
+    if by_class:
+        told += '<h3 class="after">F1 by emotion, fused, in percent</h3>'
+        told += _figure_table(EMOTIONS, by_class)
+    return told
 
 
 def _figure_table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> str:
-    heads = "".join(f'<th class="number">{_text(column)}</th>' for column in columns)
+    heads = "".join(f'<th class="number">{escaped(column)}</th>' for column in columns)
     body = "".join(
-        f"<tr><td>{_text(where)}</td>"
+        f"<tr><td>{escaped(where)}</td>"
         + "".join(f'<td class="number">{value}</td>' for value in values)
         + "</tr>"
         for where, values in rows.items()
@@ -351,18 +362,13 @@ def _section(heading: str, inside: str, *, name: str = "") -> str:
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:
-    rows = "".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in facts)
+    rows = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in facts)
     return f'<dl class="facts">{rows}</dl>'
 
 
 def _chip(name: str, speaker: int) -> str:
-    return f'<span class="chip s-{speaker % SPEAKER_COLOURS}"><bdi>{_text(name)}</bdi></span>'
+    return f'<span class="chip s-{speaker % SPEAKER_COLOURS}"><bdi>{escaped(name)}</bdi></span>'
 
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _text(text: str) -> str:
-    """``text`` for a page: escaped, and without the control characters that HTML forbids."""
-    return escape("".join(c for c in text if c.isprintable() or c.isspace()))

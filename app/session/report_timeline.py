@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,6 +19,7 @@ _WIDTH, _GUTTER, _RIGHT = 1056.0, 128.0, 8.0
 _HEAD, _BAR, _FOOT = 20.0, 64.0, 26.0  # of a lane: what it was, the probabilities, the label
 _STRIP, _GAP, _AXIS = 54.0, 14.0, 22.0
 _FACE, _SMALL_FACE = 18.0, 13.0
+_UNFIT = frozenset({"Cc", "Cs"})
 _LETTER = 6.2  # about as wide as a letter of a label is, which only the reader's font knows
 
 
@@ -49,6 +51,11 @@ def clock(seconds: float) -> str:
     hours, rest = divmod(max(0, int(seconds)), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def escaped(text: str) -> str:
+    """``text`` for a page, without the control characters that HTML forbids."""
+    return escape("".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in _UNFIT))
 
 
 def percent(share: float) -> str:
@@ -120,10 +127,10 @@ def _lane_head(snapshot: Snapshot, speaker: int, top: float) -> str:
     return (
         f'<line class="ground" x1="{_GUTTER:g}" x2="{_WIDTH - _RIGHT:g}" y1="{ground:g}" '
         f'y2="{ground:g}"/>'
-        f'<g class="s-{speaker % SPEAKER_COLOURS}"><title>{escape(name)}</title>'
+        f'<g class="s-{speaker % SPEAKER_COLOURS}"><title>{escaped(name)}</title>'
         f'<rect class="fill" x="0" y="{middle - 12:g}" width="{width:g}" height="24" rx="12"/>'
         f'<text class="name" x="{width / 2:g}" y="{middle + 4.5:g}" text-anchor="middle">'
-        f"{escape(short)}</text></g>"
+        f"{escaped(short)}</text></g>"
     )
 
 
@@ -161,7 +168,7 @@ def _utterance(
         f"{label}</text>"
     )
     return (
-        f'<a href="#u-{u.index}"><title>{escape(_numbers(u, snapshot, shifted_from))}</title>'
+        f'<a href="#u-{u.index}"><title>{escaped(_numbers(u, snapshot, shifted_from))}</title>'
         f"{''.join(parts)}</a>"
     )
 
