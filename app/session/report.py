@@ -243,11 +243,11 @@ def _circumstances(session: LoggedSession) -> str:
     heard = [
         what for what, had in (("sound", started.has_audio), ("pictures", started.has_video)) if had
     ]
-    ended = "yes" if snapshot.phase == "ended" else "no: the log stops before the session's end"
+    log = "complete" if snapshot.phase == "ended" else "stops before the session ended"
     facts = [
         ("Read from", " and ".join(heard) or "nothing"),
         ("Computed on", started.device),
-        ("Read to the end", ended),
+        ("Log", log),
         *((f"Model: {model}", origin) for model, origin in started.weights.items()),
     ]
     if snapshot.dropped:

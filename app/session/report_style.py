@@ -228,7 +228,8 @@ section{background:var(--panel);border:1px solid var(--edge);border-radius:16px;
   margin-top:20px}
 .person{border:1px solid var(--edge);border-radius:14px;padding:20px 22px}
 .chip{display:inline-block;background:var(--c);color:var(--i);border-radius:99px;
-  padding:1px 12px;font-weight:650;font-size:.9rem;overflow-wrap:anywhere}
+  padding:1px 12px;font-weight:650;font-size:.9rem;max-width:14em;overflow:hidden;
+  text-overflow:ellipsis;white-space:nowrap;vertical-align:bottom}
 .person p{margin:10px 0 14px}
 .bar{display:block;width:100%;height:18px;border-radius:6px;margin-bottom:14px}
 .shares{list-style:none;margin:0;padding:0;display:grid;gap:6px}

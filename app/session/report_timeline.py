@@ -136,11 +136,14 @@ def _lane_head(snapshot: Snapshot, speaker: int, top: float) -> str:
 
 def _rooms(system: _System, said: Sequence[LabelledUtterance]) -> list[float]:
     """How wide a label centred under each utterance of a lane may be, clear of its neighbours."""
-    middles = [(system.x(u.start) + system.x(u.end)) / 2 for u in said]
-    padded = [2 * (_GUTTER - 18) - middles[0], *middles, 2 * _WIDTH - middles[-1]] if said else []
+    ends = [_GUTTER - 18, *(system.x(u.end) for u in said)]
+    starts = [*(system.x(u.start) for u in said), _WIDTH]
+    bounds = [(end + start) / 2 for end, start in zip(ends, starts, strict=True)]
+    bounds[0], bounds[-1] = ends[0], starts[-1]
+    middles = [(start + end) / 2 for start, end in zip(starts, ends[1:], strict=False)]
     return [
-        min(here - before, after - here) - _LETTER
-        for before, here, after in zip(padded, padded[1:], padded[2:], strict=False)
+        2 * min(middle - left, right - middle)
+        for left, middle, right in zip(bounds, middles, bounds[1:], strict=False)
     ]
 
 
@@ -162,7 +165,10 @@ def _utterance(
     if shifted_from is not None and u.start >= system.start:
         parts.append(f'<path class="shift" d="M{left:.1f} {ground + 2:g}h7l-7 8z"/>')
     centre = left + width / 2
-    label = u.emotion if len(u.emotion) * _LETTER <= room else u.emotion[:2].capitalize()
+    # Where not even two letters fit, they would run into others; the row below has the word.
+    label = next(
+        (w for w in (u.emotion, u.emotion[:2].capitalize()) if len(w) * _LETTER <= room), ""
+    )
     parts.append(
         f'<text class="said" x="{centre:.1f}" y="{ground + 20:g}" text-anchor="middle">'
         f"{label}</text>"

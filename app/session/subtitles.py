@@ -12,7 +12,7 @@ def srt(snapshot: Snapshot) -> str:
     """SubRip with the speaker and the emotion before the words."""
     return "".join(
         f"{number}\n{_time(u.start, ',')} --> {_time(u.end, ',')}\n"
-        f"{_line(f'{speaker_name(snapshot, u.speaker)} [{_label(u)}]: {u.text}')}\n\n"
+        f"{_line(_spoken(u, speaker_name(snapshot, u.speaker)))}\n\n"
         for number, u in enumerate(snapshot.utterances, 1)
     )
 
@@ -21,9 +21,15 @@ def vtt(snapshot: Snapshot) -> str:
     """WebVTT with the speaker as the cue's voice, and the emotion before the words."""
     return "WEBVTT\n\n" + "".join(
         f"{number}\n{_time(u.start, '.')} --> {_time(u.end, '.')}\n"
-        f"<v {_escaped(speaker_name(snapshot, u.speaker))}>[{_label(u)}] {_escaped(u.text)}\n\n"
+        f"<v {_escaped(speaker_name(snapshot, u.speaker))}>"
+        f"{_escaped(f'[{_label(u)}] {u.text}')}\n\n"
         for number, u in enumerate(snapshot.utterances, 1)
     )
+
+
+def _spoken(u: LabelledUtterance, name: str) -> str:
+    who = f"{name} [{_label(u)}]"
+    return f"{who}: {u.text}" if u.text else who
 
 
 def _label(u: LabelledUtterance) -> str:
