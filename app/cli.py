@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from app import export_cli
 from app.allocator import share_one_heap
 from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA
 from app.logs import start_logging
@@ -25,7 +26,10 @@ FAILED = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, or 2 after one sentence on standard error."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["export"]:
+        return export_cli.main(given[1:])
+    options = _parser().parse_args(given)
     share_one_heap()
     start_logging()
     try:
@@ -43,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Reads each speaker's emotion while a conversation happens: what the "
         "microphone and the camera deliver, or a recording. Nothing that is seen or heard leaves "
         "this machine.",
+        epilog="sdt-live export SESSION turns what --export wrote into a report, subtitles and "
+        "more: see sdt-live export --help.",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--demo", action="store_true", help="replay the conversation that ships")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import _parser
+from app import cli, export_cli
 from live_features.sources import portaudio, webcam
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -19,9 +19,10 @@ def test_every_sentence_about_a_device_is_quoted(device: str, sentences: dict[st
 
 
 def test_every_option_of_the_command_line_is_named() -> None:
+    actions = (*cli._parser()._actions, *export_cli.parser()._actions)
     options = {
         option
-        for action in _parser()._actions
+        for action in actions
         for option in action.option_strings
         if option.startswith("--") and option != "--help"
     }
