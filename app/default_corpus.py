@@ -24,7 +24,7 @@ from sklearn.metrics import f1_score
 from live_features.acoustic import AcousticExtractor
 from live_features.clocks import VirtualClock
 from live_features.emotions import EMOTIONS
-from live_features.endpointing import Endpointer, SpeechSegment
+from live_features.endpointing import Endpointer, speech_span
 from live_features.errors import UserFacingError
 from live_features.expression import ExpressionEncoder
 from live_features.expression_training import held_out
@@ -282,11 +282,7 @@ def _speech(clip: Path, endpointer: Endpointer) -> NDArray[np.float32]:
     samples = np.concatenate(
         [block.samples[:, 0] for block in source if isinstance(block, AudioBlock)]
     )
-    events = [*endpointer.push(samples), *endpointer.flush()]
-    segments = [event for event in events if isinstance(event, SpeechSegment)]
-    if not segments:
-        return samples
-    start, end = segments[0].start, segments[-1].end
+    start, end = speech_span(samples, endpointer)
     return samples[round(start * 16_000) : round(end * 16_000)]
 
 

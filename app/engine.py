@@ -324,7 +324,7 @@ class LiveEngine:
                     if self._preview is not None:
                         self._preview.put(item)
                     if now >= analysed:
-                        analysed = _next_analysis(now, self._pressure.effort.analysis_rate)
+                        analysed = self._pressure.effort.next_analysis(now)
                         watching.put(item)
                 case DeviceNotice(time=now):
                     self._say(
@@ -339,11 +339,6 @@ class LiveEngine:
             self._position = max(self._position, now)
             if self._progress is not None:
                 self._progress(now)
-
-
-def _next_analysis(now: float, rate: float) -> float:
-    """The next of the evenly spaced times at which a picture is looked at."""
-    return (int(now * rate + 1e-9) + 1) / rate
 
 
 class _Backlog:

@@ -18,7 +18,7 @@ from live_features.errors import UserFacingError
 from sdt_model.checkpoints import save_checkpoint
 from sdt_model.config import MODALITIES, SDTConfig
 from sdt_model.corpora import held_out_dialogues, read_public_pickle
-from sdt_model.dialogues import Dialogue, FeatureStatistics, load_dialogues
+from sdt_model.dialogues import Dialogue, FeatureStatistics, load_classes, load_dialogues
 from sdt_model.evaluation import evaluate
 from sdt_model.files import read_bytes, write_atomically
 from sdt_model.model import SDT
@@ -62,6 +62,7 @@ class Material:
     """Dialogues as they are in the files: to train on, to select the epoch with, and to test on.
 
     ``standardised`` says whether the model gets them standardised; ``facts`` go on the card.
+    ``classes`` names the labels where the files do.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Material:
     test: Sequence[Dialogue]
     standardised: bool
     facts: dict[str, Any]
+    classes: tuple[str, ...] | None = None
 
     @property
     def feature_sizes(self) -> tuple[int, ...]:
@@ -103,12 +105,17 @@ def stored_material(folder: Path) -> Material:
     """A folder of our own feature stores: ``train``, ``dev`` and ``test.safetensors``.
 
     Raises:
-        SDTError: a store is missing or broken.
+        UserFacingError, SDTError: a store is missing or broken, or they are of different corpora.
     """
     stores = [folder / f"{name}.safetensors" for name in ("train", "dev", "test")]
     train, held_out, test = (load_dialogues(store) for store in stores)
+    classes, *others = (load_classes(store) for store in stores)
+    if any(other != classes for other in others):
+        raise UserFacingError(
+            f"The stores in {folder} name different classes: extract all three from one corpus"
+        )
     facts = {store.name: {"sha256": _sha256(store)} for store in stores}
-    return Material("store", train, held_out, test, standardised=True, facts=facts)
+    return Material("store", train, held_out, test, standardised=True, facts=facts, classes=classes)
 
 
 def train_on_features(
@@ -128,7 +135,8 @@ def train_on_features(
 ) -> dict[str, Any]:
     """Train one model a seed, save the one best on the held-out dialogues, return its card.
 
-    The feature sizes are those of ``material``, whatever ``config`` says. Unfinished trainings are
+    The feature sizes, and the classes where it names them, are those of ``material``, whatever
+    ``config`` says. Unfinished trainings are
     kept in ``states``, under the names of the material and the ``variant``, and go on from there.
     ``command`` is noted on the card, ``report`` hears of every epoch, and ``tensorboard`` is a
     folder that gets the curves of every seed.
@@ -137,7 +145,8 @@ def train_on_features(
         UserFacingError, SDTError: the material does not fit, or training fails.
     """
     text, audio, visual = material.feature_sizes
-    config = replace(config, text_dim=text, audio_dim=audio, visual_dim=visual)
+    classes = material.classes or config.classes
+    config = replace(config, text_dim=text, audio_dim=audio, visual_dim=visual, classes=classes)
     statistics = FeatureStatistics.fit(material.train) if material.standardised else None
     train, held_out, test = (
         dialogues

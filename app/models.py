@@ -16,6 +16,7 @@ from app.options import BEST_WHISPER, ModelOptions
 from live_features import weights
 from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
 from live_features.clocks import VirtualClock
+from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
 from live_features.expression import EMBEDDING_SIZE, ExpressionEncoder
 from live_features.faces import FaceAnalyser, FaceDetector
@@ -60,7 +61,8 @@ def load_models(options: ModelOptions) -> Models:
     """Load all models.
 
     Raises:
-        UserFacingError: weights are missing, damaged or do not fit, or the device is not there.
+        UserFacingError: weights are missing, damaged or do not fit, the checkpoint labels with
+            other emotions than are shown, or the device is not there.
     """
     device = resolve_device(options.device)
     # Several stages compute side by side; each with a team of threads of its own would keep the
@@ -68,6 +70,12 @@ def load_models(options: ModelOptions) -> Models:
     torch.set_num_threads(1)
     with _told_to_people():
         checkpoint = load_checkpoint(options.checkpoint)
+    if checkpoint.config.classes != EMOTIONS:
+        raise UserFacingError(
+            f"The checkpoint {options.checkpoint} tells {', '.join(checkpoint.config.classes)} "
+            f"apart, sdt-live shows {', '.join(EMOTIONS)}: choose one that was trained on MELD's "
+            f"classes, and sdt-evaluate for this one."
+        )
     silero = weights.packaged(weights.SILERO)
     text_weights = weights.text_encoder(options.text_encoder, offline=options.offline)
     face_weights = weights.packaged(weights.MTCNN)

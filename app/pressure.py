@@ -14,6 +14,10 @@ class Effort:
     beam_size: int | None = None
     without: tuple[str, ...] = ()
 
+    def next_analysis(self, now: float) -> float:
+        """After ``now``, the next of the evenly spaced times at which a picture is looked at."""
+        return (int(now * self.analysis_rate + 1e-9) + 1) / self.analysis_rate
+
 
 FULL = Effort()
 """Faces are analysed ``analysis_rate`` times a second of media time; None is the usual beam."""

@@ -27,7 +27,7 @@ from app.listening import Heard, Partial, Sink, Speculation
 from app.models import Models
 from app.pressure import Effort
 from live_features.endpointing import SpeechSegment
-from live_features.faces import FaceTimeline, TrackSummary
+from live_features.faces import FaceTimeline, TrackSummary, talking_face
 from live_features.media import SAMPLE_RATE
 from live_features.speakers import ENROLMENT_SECONDS, SpeakerTracker
 from live_features.transcription import Transcript
@@ -337,11 +337,8 @@ class Recogniser:
 
     def _talking_face(self, segment: SpeechSegment) -> _TalkingFace | None:
         """The face whose mouth moved most while the words were spoken."""
-        tracks = self._timeline.tracks(segment.start, segment.end)
-        if not tracks:
-            return None
-        track = max(tracks, key=lambda track: (tracks[track].mouth_motion, -track))
-        return _TalkingFace(track, tracks[track])
+        summary = talking_face(self._timeline.tracks(segment.start, segment.end))
+        return None if summary is None else _TalkingFace(summary.features.track, summary)
 
     def _vote(self, face: _TalkingFace, speaker: int) -> None:
         self._votes.setdefault(face.track, Counter())[speaker] += 1

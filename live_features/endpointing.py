@@ -286,3 +286,16 @@ class Endpointer:
 
 def _frames(seconds: float) -> int:
     return round(seconds / _FRAME_SECONDS)
+
+
+def speech_span(samples: NDArray[np.float32], endpointer: Endpointer) -> tuple[float, float]:
+    """Seconds at which the first word of a clip begins and the last one ends.
+
+    ``samples`` (n,) is the clip as the endpointer's whole stream; where no speech is found in it,
+    all of it counts.
+    """
+    events = [*endpointer.push(samples), *endpointer.flush()]
+    segments = [event for event in events if isinstance(event, SpeechSegment)]
+    if not segments:
+        return 0.0, len(samples) / SAMPLE_RATE
+    return segments[0].start, segments[-1].end

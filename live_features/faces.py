@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -284,6 +284,13 @@ class FaceTimeline:
             )
             for track, faces in sorted(seen.items())
         }
+
+
+def talking_face(tracks: Mapping[int, TrackSummary]) -> TrackSummary | None:
+    """The face whose mouth moved most, the older track where two did alike; None without any."""
+    if not tracks:
+        return None
+    return tracks[max(tracks, key=lambda track: (tracks[track].mouth_motion, -track))]
 
 
 def mouth_motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> float:

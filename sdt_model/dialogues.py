@@ -316,8 +316,13 @@ class FeatureStatistics:
         )
 
 
-def save_dialogues(path: Path, dialogues: Sequence[Dialogue]) -> None:
-    """Write dialogues as one safetensors file: utterances end to end, ids and lengths as JSON."""
+def save_dialogues(
+    path: Path, dialogues: Sequence[Dialogue], classes: Sequence[str] | None = None
+) -> None:
+    """Write dialogues as one safetensors file: utterances end to end, ids and lengths as JSON.
+
+    ``classes`` names what the labels number, for :func:`load_classes`.
+    """
     if not dialogues:
         raise SDTError(f"there are no dialogues to write to {path}: extract some first")
     for dialogue in dialogues:
@@ -332,12 +337,14 @@ def save_dialogues(path: Path, dialogues: Sequence[Dialogue]) -> None:
     }
     labels = [np.full(len(d), -1, np.int64) if d.labels is None else d.labels for d in dialogues]
     tensors["labels"] = torch.from_numpy(np.concatenate(labels))
-    description = {
+    description: dict[str, Any] = {
         "format": _FORMAT,
         "dialogues": [
             {"id": d.id, "utterances": len(d), "labelled": d.labels is not None} for d in dialogues
         ],
     }
+    if classes is not None:
+        description["classes"] = list(classes)
     write_tensors(path, tensors, {"description": json.dumps(description, ensure_ascii=False)})
 
 
@@ -348,7 +355,6 @@ def load_dialogues(path: Path) -> list[Dialogue]:
     dialogue in it is not valid; :meth:`Dialogue.check` then compares one with a model.
     """
     tensors, metadata, _ = read_tensors(path)
-    another = SDTError(f"{path} is not a store of dialogues: write it again with save_dialogues")
     try:
         description = json.loads(metadata["description"])
         entries = [
@@ -362,9 +368,9 @@ def load_dialogues(path: Path) -> list[Dialogue]:
         known = description["format"] == _FORMAT
         complete = all(len(array) == ends[-1] for array in arrays.values())
     except (KeyError, TypeError, ValueError) as error:
-        raise another from error
+        raise _another(path) from error
     if not known or not complete:
-        raise another
+        raise _another(path)
     return [
         Dialogue(
             id=name,
@@ -377,3 +383,24 @@ def load_dialogues(path: Path) -> list[Dialogue]:
         )
         for (name, _, has_labels), (start, end) in zip(entries, pairwise(ends), strict=True)
     ]
+
+
+def load_classes(path: Path) -> tuple[str, ...] | None:
+    """The class names in a file of :func:`save_dialogues`; None where it was given none.
+
+    Raises :class:`SDTError` when the file is missing or damaged.
+    """
+    _, metadata, _ = read_tensors(path)
+    try:
+        names = json.loads(metadata["description"]).get("classes")
+    except (KeyError, AttributeError, ValueError) as error:
+        raise _another(path) from error
+    if names is None:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _another(path)
+    return tuple(names)
+
+
+def _another(path: Path) -> SDTError:
+    return SDTError(f"{path} is not a store of dialogues: write it again with save_dialogues")

@@ -54,6 +54,7 @@ class RecordingSource:
     stays as it is. That is decided once, from the first 30 s: the channels' waveforms correlate by
     less than 0.3; in windows of 50 ms each channel is loud (within 20 dB of its own loudest 1 %,
     and above -50 dBFS) for at least 0.5 s; and for at least half of that time the other is not.
+    With ``both_channels`` the two of a two-channel file are delivered whatever they hold.
 
     Damaged stretches are skipped. Each stream has the file open for itself, so nothing is read
     ahead however far apart a file keeps its sound and its pictures.
@@ -62,11 +63,11 @@ class RecordingSource:
     in it can be decoded.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, both_channels: bool = False) -> None:
         self._path = path
         self._clock = clock
         self._closed = threading.Event()
-        self._contents = _examine(path)
+        self._contents = _examine(path, both_channels)
 
     @property
     def info(self) -> MediaInfo:
@@ -116,7 +117,7 @@ def _complete_at(item: AudioBlock | VideoFrame) -> float:
 # --- Opening -------------------------------------------------------------------------------------
 
 
-def _examine(path: Path) -> _Contents:
+def _examine(path: Path, both_channels: bool) -> _Contents:
     _check_readable(path)
     with _opened(path) as container:
         kind = container.format.name
@@ -152,7 +153,7 @@ def _examine(path: Path) -> _Contents:
             info=MediaInfo(
                 name=path.name,
                 duration=_duration(container, beginnings, origin),
-                channels=0 if sound is None else _channels(path, sound),
+                channels=0 if sound is None else _channels(path, sound, both_channels),
                 width=width,
                 height=height,
                 frame_rate=0.0 if pictures is None else _frame_rate(pictures.stream),
@@ -211,10 +212,12 @@ def _first_frame(path: Path, index: int) -> Any:
         return next(frames, None)
 
 
-def _channels(path: Path, sound: _Beginning) -> int:
+def _channels(path: Path, sound: _Beginning, both: bool) -> int:
     """How many channels to deliver."""
     if sound.frame.layout.nb_channels != 2:
         return 1
+    if both:
+        return 2
     rate = sound.frame.sample_rate
     parts: list[NDArray[np.float32]] = []
     wanted = round(_PROBED * rate)
