@@ -5,39 +5,28 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from app.assets import EXPRESSION_NETWORK
-from app.extraction import Extractors, Measured
+from app.extraction import Measured
+from app.extraction_process import begin, load_measured, measure, rows
+from live_features import weights
 from live_features.acoustic import ACOUSTIC_SIZE
 from live_features.corpora import Corpus, CorpusDialogue, CorpusRecording
 from live_features.errors import UserFacingError
 from live_features.expression import EMBEDDING_SIZE, WEIGHTS_FILE
-from live_features.weights import sha256_of
 from sdt_model.corpora import held_out_dialogues
 from sdt_model.dialogues import Dialogue
-from sdt_model.errors import SDTError
-from sdt_model.files import read_tensors, write_tensors
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 """Takes N texts, gives their embeddings (N, D)."""
-
-_EXTRACTORS: ContextVar[Extractors] = ContextVar("extractors")
-"""A worker process's own, loaded once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +46,7 @@ class MeasuredCorpus:
     def __init__(self, corpus: Corpus, work: Path) -> None:
         self._corpus = corpus
         self._work = work
-        self._network = sha256_of(EXPRESSION_NETWORK / WEIGHTS_FILE)
+        self._network = weights.sha256_of(EXPRESSION_NETWORK / WEIGHTS_FILE)
 
     def measure(self, processes: int, advance: Callable[[int], None]) -> list[Skipped]:
         """Measure what has not been, and say which recordings could not be read.
@@ -73,18 +62,20 @@ class MeasuredCorpus:
         advance(len(recordings) - len(missing))
         if not missing:
             return []
+        for needed in (weights.SILERO, weights.MTCNN):
+            weights.packaged(needed)  # what is wrong is told here, not by every process
         reasons: dict[str, str] = {}
         # Fresh interpreters everywhere, as on Windows and macOS: a forked one would inherit the
         # locks of libraries whose threads it does not have.
         pool = ProcessPoolExecutor(
             min(processes, len(missing)),
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin_worker,
+            initializer=begin,
         )
         others = set(multiprocessing.active_children())
         try:
             tasks = {
-                pool.submit(_measure, recording, self._file(recording), self._made_of(recording)): (
+                pool.submit(measure, recording, self._file(recording), self._made_of(recording)): (
                     recording.name
                 )
                 for recording in missing
@@ -139,8 +130,8 @@ class MeasuredCorpus:
         return Dialogue(
             id=dialogue.name,
             text=np.where(worded[:, None], text, np.float32(0)),
-            audio=_rows([m.audio for m in measured], ACOUSTIC_SIZE),
-            visual=_rows([m.visual for m in measured], EMBEDDING_SIZE),
+            audio=rows([m.audio for m in measured], ACOUSTIC_SIZE),
+            visual=rows([m.visual for m in measured], EMBEDDING_SIZE),
             present=np.stack(
                 [
                     worded,
@@ -164,61 +155,9 @@ class MeasuredCorpus:
         return json.dumps({"network": self._network, "utterances": spans})
 
     def _stored(self, recording: CorpusRecording) -> tuple[Measured, ...] | None:
-        path = self._file(recording)
-        if not path.exists():
-            return None
-        try:
-            tensors, metadata, _ = read_tensors(path)
-        except SDTError:
-            return None
-        if metadata.get("made_of") != self._made_of(recording):
-            return None
-        audio, visual, present = (tensors[name].numpy() for name in ("audio", "visual", "present"))
-        return tuple(
-            Measured(a if heard else None, v if seen else None)
-            for a, v, (heard, seen) in zip(audio, visual, present, strict=True)
-        )
+        return load_measured(self._file(recording), self._made_of(recording))
 
 
 def embed_dialogue(encode: Encode, texts: Sequence[str]) -> NDArray[np.float32]:
     """Embeddings (N, D) of a dialogue's N utterances, in the order in which they were said."""
     return encode(texts)
-
-
-def _begin_worker() -> None:
-    # Ctrl-C reaches every process of a terminal; the first one ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # There is a process a core already.
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    _EXTRACTORS.set(Extractors())
-
-
-def _end_with_parent() -> None:
-    """A pool's idle worker does not notice by itself that the first process was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _measure(recording: CorpusRecording, path: Path, made_of: str) -> str | None:
-    """Measure and store ``recording``; the reason where it cannot be read."""
-    try:
-        measured = _EXTRACTORS.get()(recording)
-    except (UserFacingError, av.FFmpegError, ValueError) as error:
-        return str(error)
-    present = np.array([[m.audio is not None, m.visual is not None] for m in measured])
-    tensors = {
-        "audio": torch.from_numpy(_rows([m.audio for m in measured], ACOUSTIC_SIZE)),
-        "visual": torch.from_numpy(_rows([m.visual for m in measured], EMBEDDING_SIZE)),
-        "present": torch.from_numpy(present),
-    }
-    write_tensors(path, tensors, {"made_of": made_of})
-    return None
-
-
-def _rows(vectors: Sequence[NDArray[np.float32] | None], size: int) -> NDArray[np.float32]:
-    """(N, size), with zeros where there is no vector."""
-    return np.stack([np.zeros(size, np.float32) if v is None else v for v in vectors])

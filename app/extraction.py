@@ -55,7 +55,6 @@ class Extractors:
     def __init__(self) -> None:
         """Raises :class:`UserFacingError` when weights are missing or damaged."""
         silero = weights.packaged(weights.SILERO)
-        weights.packaged(weights.MTCNN)
         self._voice_activity = VoiceActivityDetector(silero)
         self._acoustic = AcousticExtractor()
         self._analyse = FaceAnalyser(FaceDetector(), ExpressionEncoder.load(EXPRESSION_NETWORK))

@@ -147,14 +147,15 @@ def iemocap(tmp_path_factory: pytest.TempPathFactory, demo: Piece) -> Path:
     return folder
 
 
-def extract(corpus: str, folder: Path, out: Path) -> int:
-    return extract_cli.main([corpus, str(folder), "--out", str(out), "--processes", "2"])
+def extract(corpus: str, folder: Path, out: Path, processes: int = 1) -> int:
+    arguments = [corpus, str(folder), "--out", str(out), "--processes", str(processes)]
+    return extract_cli.main(arguments)
 
 
 @pytest.fixture(scope="module")
 def meld_store(meld: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("meld") / "store"
-    assert extract("meld", meld, out) == 0
+    assert extract("meld", meld, out, processes=2) == 0
     return out
 
 
