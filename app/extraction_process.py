@@ -71,7 +71,7 @@ def measure(recording: CorpusRecording, path: Path, made_of: str) -> str | None:
 
 
 def load_measured(path: Path, made_of: str) -> tuple[Measured, ...] | None:
-    """What :func:`measure` stored; None where it is missing, damaged or ``made_of`` other things."""
+    """What :func:`measure` stored; None where missing, damaged or ``made_of`` something else."""
     if not path.exists():
         return None
     try:
