@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app import cli, export_cli
+from app import cli, export_cli, extract_cli
 from live_features.sources import portaudio, webcam
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -27,3 +27,12 @@ def test_every_option_of_the_command_line_is_named() -> None:
         if option.startswith("--") and option != "--help"
     }
     assert sorted(option for option in options if option not in README) == []
+
+
+def test_every_corpus_and_option_of_the_extraction_is_named() -> None:
+    (corpora,) = extract_cli._parser()._subparsers._group_actions
+    for name, parser in corpora.choices.items():
+        assert f"| `{name}` |" in README
+        options = [option for action in parser._actions for option in action.option_strings]
+        named = ("-h", "--help")
+        assert [option for option in options if option not in named and option not in README] == []

@@ -15,6 +15,7 @@ from sdt_model.dialogues import (
     FeatureStatistics,
     UtteranceFeatures,
     collate,
+    load_classes,
     load_dialogues,
     save_dialogues,
 )
@@ -132,6 +133,16 @@ def test_a_store_gives_back_what_went_in(tmp_path: Path) -> None:
     for before, after in zip(dialogues, loaded, strict=True):
         assert_same(before, after)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["corpus.safetensors"]
+
+
+def test_a_store_names_its_classes_where_it_was_given_them(tmp_path: Path) -> None:
+    save_dialogues(tmp_path / "named", [random_dialogue(2)], ("calm", "not calm"))
+    assert load_classes(tmp_path / "named") == ("calm", "not calm")
+    save_dialogues(tmp_path / "unnamed", [random_dialogue(2)])
+    assert load_classes(tmp_path / "unnamed") is None
+    save_file({"text": torch.zeros(1)}, tmp_path / "other", {"description": "[]"})
+    with pytest.raises(SDTError, match="is not a store of dialogues"):
+        load_classes(tmp_path / "other")
 
 
 def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
