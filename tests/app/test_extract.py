@@ -345,3 +345,13 @@ def test_a_table_that_is_none_is_said_in_a_sentence(
     (folder / "dev_sent_emo.csv").write_bytes(b"\xff\xfe\0garbage\n1,2,3\n")
     assert extract("meld", folder, tmp_path / "out") == 2
     assert "is not the table that comes with MELD.Raw" in capsys.readouterr().err
+
+
+def test_stores_of_two_corpora_are_not_mixed(
+    meld_store: Path, iemocap_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(meld_store, tmp_path / "mixed")
+    shutil.copy(iemocap_store / "test.safetensors", tmp_path / "mixed" / "test.safetensors")
+    out = str(tmp_path / "out")
+    assert train_cli.main(["store", "--features", str(tmp_path / "mixed"), "--out", out]) == 2
+    assert "name different classes" in capsys.readouterr().err
