@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from rich.progress import track
 from sklearn.metrics import f1_score
 
-from live_features.acoustic import AcousticExtractor
+from app.voice_augmentation import AUGMENTATIONS
+from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
 from live_features.clocks import VirtualClock
 from live_features.emotions import EMOTIONS
 from live_features.endpointing import Endpointer, speech_span
@@ -105,34 +106,49 @@ def voice_banks(
     extract: AcousticExtractor,
     new_voice_activity: Callable[[], VoiceActivityDetector],
     cache: Path,
+    seed: int,
 ) -> dict[str, Bank]:
     """RAVDESS through the live endpointer and extractor; every actor is in one split only.
 
-    Features are kept in ``cache`` (npz), since extraction takes minutes.
+    Training clips are there several times, once as they are and once with each of
+    :data:`AUGMENTATIONS`, drawn with ``seed``. Features are kept in ``cache`` (npz), since
+    extraction takes minutes.
     """
     clips = sorted(folder.glob("Actor_*/*.flac"))
     if not clips:
         raise UserFacingError(f"There are no RAVDESS clips (Actor_NN/*.flac) in {folder}.")
-    if cache.is_file():
-        with np.load(cache, allow_pickle=False) as stored:
-            vectors = stored["vectors"]
-        _check_cache(cache, len(vectors), len(clips))
-    else:
-        rows = [
-            extract(_speech(clip, Endpointer(new_voice_activity())))
-            for clip in track(clips, "Voices")
-        ]
-        vectors = np.stack([np.full(1582, np.nan) if row is None else row for row in rows])
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache, vectors=vectors.astype(np.float32))
     parts = [clip.stem.split("-") for clip in clips]
     labels = np.array([EMOTIONS.index(_RAVDESS_EMOTIONS[part[2]]) for part in parts])
     actors = np.array([int(part[6]) for part in parts])
+    # Which clip, and which change of it; -1 is none.
+    rows = [(i, -1) for i in range(len(clips))] + [
+        (i, change)
+        for i in np.flatnonzero(np.isin(actors, list(_ACTORS["train"])))
+        for change in range(len(AUGMENTATIONS))
+    ]
+    if cache.is_file():
+        with np.load(cache, allow_pickle=False) as stored:
+            vectors = stored["vectors"]
+        _check_cache(cache, len(vectors), len(rows))
+    else:
+        rng = np.random.default_rng(seed)
+        speech = {}
+        found = []
+        for i, change in track(rows, "Voices"):
+            if i not in speech:
+                speech[i] = _speech(clips[i], Endpointer(new_voice_activity()))
+            samples = speech[i] if change < 0 else AUGMENTATIONS[change](speech[i], rng)
+            values = extract(samples)
+            found.append(np.full(ACOUSTIC_SIZE, np.nan) if values is None else values)
+        vectors = np.stack(found)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(cache, vectors=vectors.astype(np.float32))
+    of = np.array([i for i, _ in rows])
     usable = ~np.isnan(vectors).any(axis=1)
     return {
-        split: Bank(vectors[chosen], labels[chosen], actors[chosen])
+        split: Bank(vectors[chosen], labels[of[chosen]], actors[of[chosen]])
         for split, members in _ACTORS.items()
-        for chosen in [usable & np.isin(actors, list(members))]
+        for chosen in [usable & np.isin(actors[of], list(members))]
     }
 
 

@@ -143,7 +143,8 @@ class Reading:
 
     Probabilities are in MELD order; ``gates`` and ``contributions`` are shares of text, audio and
     visual, each summing to 1: the mean of the multimodal gate over the hidden dimensions, and the
-    norms of the gated representations. A student is None where its modality is missing.
+    norms of the gated representations. A student is None where its modality is missing. ``unsure``
+    says that the likeliest class is too unlikely to be taken for an answer.
     """
 
     fused: tuple[float, ...]
@@ -152,6 +153,7 @@ class Reading:
     visual: tuple[float, ...] | None
     gates: tuple[float, ...]
     contributions: tuple[float, ...]
+    unsure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,6 +167,20 @@ class UtteranceLabelled(Event):
     speaker: int
     text: str
     reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShiftMeasured(Event):
+    """How far words, voices and faces lie from what the checkpoint was trained on.
+
+    0 is like training, 1 as far from it as the oddest hundredth of it; None for a modality that has
+    not been there. ``media_time`` is the end of the utterance that it was measured after.
+    """
+
+    kind: ClassVar[str] = "shift_measured"
+    text: float | None
+    audio: float | None
+    visual: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.corpus_features import MeasuredCorpus, Skipped
-from app.models import resolve_device
+from app.models import resolve_device, text_adapter
 from live_features import weights
 from live_features.corpora import read_iemocap, read_meld
 from live_features.errors import UserFacingError
@@ -61,7 +61,9 @@ def _extract(options: argparse.Namespace, console: Console) -> None:
         skipped = measured.measure(options.processes, lambda n: progress.advance(seen, n))
         count = sum(len(dialogues) for dialogues in corpus.splits.values())
         read = progress.add_task("Words", total=count)
-        encode = TextEncoder(text_weights, resolve_device("auto"))
+        encode = TextEncoder(
+            text_weights, resolve_device("auto"), adapter=text_adapter(options.text_encoder)
+        )
         splits = measured.dialogues(encode, lambda n: progress.advance(read, n))
     for split, dialogues in splits.items():
         save_dialogues(options.out / f"{split}.safetensors", dialogues, corpus.classes)

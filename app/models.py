@@ -6,12 +6,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA, EXPRESSION_NETWORK, SPEAKER_NETWORKS
+from app.assets import (
+    DEFAULT_CHECKPOINT,
+    DEMO_MEDIA,
+    EXPRESSION_NETWORK,
+    SPEAKER_NETWORKS,
+    TEXT_ADAPTER,
+)
 from app.options import BEST_WHISPER, ModelOptions
 from live_features import weights
 from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
@@ -28,7 +35,7 @@ from live_features.transcription import Transcriber
 from live_features.turns import SpeakerSegmentation, TurnFinder
 from live_features.voice_activity import VoiceActivityDetector
 from live_features.voices import VoiceEncoder
-from live_features.weights import DEFAULT_WHISPER
+from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 from sdt_model.checkpoints import Checkpoint, load_checkpoint
 from sdt_model.errors import SDTError
 
@@ -82,7 +89,8 @@ def load_models(options: ModelOptions) -> Models:
     # Loading is mostly reading files, so the two large models load side by side.
     with ThreadPoolExecutor(2) as pool:
         whisper = pool.submit(_whisper, options, _whisper_device(device))
-        text = pool.submit(TextEncoder, text_weights, device)
+        adapter = text_adapter(options.text_encoder)
+        text = pool.submit(TextEncoder, text_weights, device, adapter=adapter)
         acoustic = AcousticExtractor()
         voice = VoiceEncoder(SPEAKER_NETWORKS / "voices.safetensors")
         segmentation = SpeakerSegmentation(SPEAKER_NETWORKS / "segmentation.safetensors")
@@ -116,6 +124,11 @@ def load_models(options: ModelOptions) -> Models:
             text=models.encode_text.dim, audio=ACOUSTIC_SIZE, visual=EMBEDDING_SIZE
         )
     return models
+
+
+def text_adapter(text_encoder: str) -> Path | None:
+    """The adapter that belongs to a text encoder; only the default one has one."""
+    return TEXT_ADAPTER if text_encoder == DEFAULT_TEXT_ENCODER else None
 
 
 def resolve_device(name: str) -> str:

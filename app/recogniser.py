@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from app.events import (
     EnrolmentAsked,
     Reading,
+    ShiftMeasured,
     SpeakerFound,
     SpeakerRenamed,
     StageFinished,
@@ -32,6 +33,7 @@ from live_features.media import SAMPLE_RATE
 from live_features.speakers import ENROLMENT_SECONDS, SpeakerTracker
 from live_features.transcription import Transcript
 from sdt_model.dialogues import UtteranceFeatures
+from sdt_model.domain_shift import ShiftMeter
 from sdt_model.incremental import IncrementalSDT, UtteranceEmotion
 
 _REVISION = 0.02
@@ -97,6 +99,8 @@ class Recogniser:
             known_number=speakers, at_most=models.checkpoint.config.speakers
         )
         self._dialogue = IncrementalSDT(models.checkpoint.model)
+        reference = models.checkpoint.shift
+        self._measure_shift = None if reference is None else ShiftMeter(reference)
         self._measuring = ThreadPoolExecutor(1, thread_name_prefix="voice")
         self._prepared: dict[int | None, _Prepared] = {}
         self._told: list[UtteranceLabelled] = []
@@ -198,7 +202,8 @@ class Recogniser:
         speaker = self._speaker(heard, ahead, face)
         if face is not None:
             self._vote(face, speaker)
-        emotions = self._dialogue.append(self._features(ahead, face), speaker)
+        features = self._features(ahead, face)
+        emotions = self._dialogue.append(features, speaker)
         utterance = UtteranceLabelled(
             media_time=segment.end,
             index=index,
@@ -206,11 +211,14 @@ class Recogniser:
             end=segment.end,
             speaker=speaker,
             text=transcript.text,
-            reading=_reading(emotions.newest),
+            reading=self._reading(emotions.newest),
         )
         self._told.append(utterance)
         self._tell(utterance)
         self._finished("emotion", segment)
+        if self._measure_shift is not None:
+            shift = self._measure_shift(features)
+            self._tell(ShiftMeasured(media_time=segment.end, **asdict(shift)))
         self._revise()
 
     def _speculate(self, speculation: Speculation) -> None:
@@ -242,7 +250,7 @@ class Recogniser:
                 start=segment.start,
                 speaker=speaker,
                 text=transcript.text,
-                reading=_reading(emotion),
+                reading=self._reading(emotion),
             )
         )
 
@@ -353,11 +361,22 @@ class Recogniser:
     def _revise(self) -> None:
         past = self._dialogue.refresh().utterances
         for index, (told, emotion) in enumerate(zip(self._told, past, strict=True)):
-            reading = _reading(emotion)
+            reading = self._reading(emotion)
             moved = max(abs(a - b) for a, b in zip(reading.fused, told.reading.fused, strict=True))
             if moved >= _REVISION:
                 self._told[index] = replace(told, reading=reading)
                 self._tell(UtteranceRevised(media_time=told.end, index=index, reading=reading))
+
+    def _reading(self, emotion: UtteranceEmotion) -> Reading:
+        return Reading(
+            fused=_floats(emotion.fused),
+            text=_floats(emotion.text),
+            audio=_floats(emotion.audio),
+            visual=_floats(emotion.visual),
+            gates=_floats(emotion.gates),
+            contributions=_floats(emotion.contributions),
+            unsure=bool(max(emotion.fused) < self._models.checkpoint.unsure_below),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,17 +385,6 @@ class _TalkingFace:
 
     track: int
     summary: TrackSummary
-
-
-def _reading(emotion: UtteranceEmotion) -> Reading:
-    return Reading(
-        fused=_floats(emotion.fused),
-        text=_floats(emotion.text),
-        audio=_floats(emotion.audio),
-        visual=_floats(emotion.visual),
-        gates=_floats(emotion.gates),
-        contributions=_floats(emotion.contributions),
-    )
 
 
 @overload

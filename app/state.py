@@ -20,6 +20,7 @@ from app.events import (
     Reading,
     SessionEnded,
     SessionStarted,
+    ShiftMeasured,
     SpeakerFound,
     SpeakerRenamed,
     SpeechEnded,
@@ -59,6 +60,11 @@ class LabelledUtterance:
         return max(self.reading.fused)
 
     @property
+    def unsure(self) -> bool:
+        """Whether ``emotion`` is only a guess."""
+        return self.reading.unsure
+
+    @property
     def was(self) -> str | None:
         """The first label, where context has changed it since."""
         before = emotion_of(self.first)
@@ -86,6 +92,11 @@ class OpenUtterance:
     def confidence(self) -> float:
         return max(self.reading.fused)
 
+    @property
+    def unsure(self) -> bool:
+        """Whether ``emotion`` is only a guess."""
+        return self.reading.unsure
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -95,7 +106,8 @@ class Snapshot:
     goes with it. ``speaking_since`` is the start of the open utterance and ``provisional`` what is
     known of it. ``latency`` maps a stage to its (p50, p95) in seconds after the end of speech.
     ``without`` names what is left out while the machine cannot keep up, ``devices`` maps a device
-    that is not as it should be to the sentence about it. ``version`` grows with every change.
+    that is not as it should be to the sentence about it. ``shift`` says how far text, audio and
+    visual lie from training, see :class:`ShiftMeasured`. ``version`` grows with every change.
     """
 
     version: int = 0
@@ -118,6 +130,7 @@ class Snapshot:
     provisional: OpenUtterance | None = None
     without: tuple[str, ...] = ()
     devices: tuple[tuple[str, str], ...] = ()
+    shift: tuple[float | None, float | None, float | None] = (None, None, None)
 
 
 class SessionState:
@@ -224,6 +237,8 @@ class SessionState:
                 self._set(utterances=(*now.utterances, utterance), provisional=None)
             case UtteranceRevised():
                 self._replace(event.index, reading=event.reading)
+            case ShiftMeasured():
+                self._set(shift=(event.text, event.audio, event.visual))
             case BacklogChanged():
                 self._set(backlog=event.seconds)
             case EffortChanged():

@@ -122,12 +122,13 @@ def print_results(snapshot: Snapshot, console: Console) -> None:
     table.add_column("emotion", no_wrap=True)
     table.add_column("t/a/v", no_wrap=True, justify="right")
     for u in snapshot.utterances:
+        said = f"{u.emotion} {u.confidence:.0%}"
         changed = f" (was {u.was})" if u.was else ""
         table.add_row(
             clock_time(u.start),
             escape(snapshot.speakers[u.speaker]),
             escape(u.text),
-            f"{u.emotion} {u.confidence:.0%}{changed}",
+            f"unsure ({said})" if u.unsure else f"{said}{changed}",
             "/".join(f"{gate:.0%}".rstrip("%") for gate in u.reading.gates),
         )
     console.print(table)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sdt_model.config import SDTConfig
 from sdt_model.dialogues import FeatureStatistics
+from sdt_model.domain_shift import ShiftReference
 from sdt_model.errors import SDTError
 from sdt_model.files import read_bytes, read_tensors, write_atomically, write_tensors
 from sdt_model.model import SDT
@@ -21,18 +22,24 @@ WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 _MODEL = "model."
 _STATISTICS = "statistics."
+_SHIFT = "shift."
+_UNSURE = "unsure_below"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
     """A model ready for use (in float32, on the CPU, in evaluation mode) and what belongs to it.
 
-    ``card`` is the content of ``card.json``: how the model came about and what it scored.
+    ``card`` is the content of ``card.json``: how the model came about and what it scored. A fused
+    answer with less confidence than ``unsure_below`` is none. ``shift`` is None where nobody
+    measured how far training features lie apart.
     """
 
     model: SDT
     statistics: FeatureStatistics
     card: dict[str, Any]
+    unsure_below: float = 0.0
+    shift: ShiftReference | None = None
 
     @property
     def config(self) -> SDTConfig:
@@ -45,21 +52,30 @@ def save_checkpoint(
     statistics: FeatureStatistics,
     card: Mapping[str, Any],
     half_precision: bool = False,
+    *,
+    unsure_below: float = 0.0,
+    shift: ShiftReference | None = None,
 ) -> None:
     """Write model, feature statistics and card into ``folder``, each file in one step.
 
-    ``card`` holds free JSON fields; ``sha256`` (of the weights file), ``config``, ``statistics``
-    (the feature sizes) and ``weights_dtype`` are added to it. ``half_precision`` stores the model,
-    not the statistics, as float16: half the size, and weights rounded to about three digits.
+    ``card`` holds free JSON fields; ``sha256`` (of the weights file), ``config``, ``unsure_below``,
+    ``statistics`` (the feature sizes) and ``weights_dtype`` are added to it. ``half_precision``
+    stores the model, not the statistics, as float16: half the size, and weights rounded to about
+    three digits.
     """
     dtype = torch.float16 if half_precision else torch.float32
     tensors = {_MODEL + name: t.to(dtype) for name, t in model.state_dict().items()}
     tensors |= {_STATISTICS + name: t for name, t in statistics.to_tensors().items()}
+    if shift is not None:
+        tensors |= {_SHIFT + name: t for name, t in shift.to_tensors().items()}
     config = model.config.to_dict()
+    # A second entry of metadata would make the file's bytes depend on the day.
+    tensors[_UNSURE] = torch.tensor(unsure_below, dtype=torch.float64)
     sha256 = write_tensors(folder / WEIGHTS, tensors, {"config": json.dumps(config)})
     facts = {
         "sha256": sha256,
         "config": config,
+        "unsure_below": unsure_below,
         "statistics": {"feature_sizes": list(statistics.feature_sizes)},
         "weights_dtype": "float16" if half_precision else "float32",
     }
@@ -96,7 +112,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         )
     model = _build(config, _part(tensors, _MODEL), folder)
     statistics = _statistics(config, _part(tensors, _STATISTICS), folder)
-    return Checkpoint(model, statistics, card)
+    unsure_below = tensors.get(_UNSURE, torch.tensor(0.0))
+    if unsure_below.numel() != 1:
+        raise SDTError(
+            f"the threshold of answers in {folder} is no number: use a checkpoint made by sdt-train"
+        )
+    shift = _shift(_part(tensors, _SHIFT), folder)
+    return Checkpoint(model, statistics, card, float(unsure_below), shift)
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -153,3 +175,21 @@ def _statistics(
             f"model takes {config.feature_sizes}: use a checkpoint made by sdt-train"
         )
     return statistics
+
+
+def _shift(tensors: Mapping[str, Tensor], folder: Path) -> ShiftReference | None:
+    if not tensors:
+        return None
+    try:
+        reference = ShiftReference.from_tensors(tensors)
+    except KeyError as error:
+        raise SDTError(
+            f"the checkpoint in {folder} lacks {error} of its training distances: "
+            "use a checkpoint made by sdt-train"
+        ) from error
+    if reference.median.shape != (3,) or reference.odd.shape != (3,):
+        raise SDTError(
+            f"the training distances in {folder} are not three numbers each: "
+            "use a checkpoint made by sdt-train"
+        )
+    return reference

@@ -157,6 +157,7 @@ def _reading(fields: dict[str, Any]) -> Reading:
         visual=student("visual"),
         gates=_numbers(fields["gates"], len(MODALITIES)),
         contributions=_numbers(fields["contributions"], len(MODALITIES)),
+        unsure=fields.get("unsure") is True,
     )
 
 

@@ -204,9 +204,14 @@ def _transcript_row(u: LabelledUtterance, snapshot: Snapshot, *, words: bool) ->
     return (
         f'<tr id="u-{u.index}"><td class="time">{clock(u.start)}</td>'
         f"<td>{_chip(speaker_name(snapshot, u.speaker), u.speaker)}</td>{said}"
-        f'<td><span class="badge">{inline_face(u.emotion)} {u.emotion} {percent(u.confidence)}'
+        f'<td><span class="badge">{inline_face(u.emotion)} {_verdict(u)}'
         f'</span>{was}</td><td class="opinions">{alone}</td></tr>'
     )
+
+
+def _verdict(u: LabelledUtterance) -> str:
+    said = f"{u.emotion} {percent(u.confidence)}"
+    return f"unsure ({said})" if u.unsure else said
 
 
 def _latency(session: LoggedSession) -> str:

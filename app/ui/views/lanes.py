@@ -10,7 +10,7 @@ from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen, QPolygo
 
 from app.state import LabelledUtterance, OpenUtterance, Snapshot
 from app.ui.theme import DARK, Theme, blend, draw_face, ink_on, scaled_font
-from app.ui.views.painting import draw_chip, numbers_html, percent, speaker_name
+from app.ui.views.painting import draw_chip, numbers_html, percent, speaker_name, verdict
 from app.ui.views.timeline import GUTTER, TimeBar, TimePlot
 from live_features.emotions import EMOTIONS
 
@@ -89,8 +89,9 @@ class EmotionBar(TimeBar):
         painter.setFont(scaled_font(painter.font(), 0.88, bold=True))
         metrics = QFontMetricsF(painter.font())
         room = bar.width() - 8
-        long = f"{emotion} {percent(self.utterance.confidence)}"
-        text = next((t for t in (long, emotion) if metrics.horizontalAdvance(t) <= room), "")
+        short = "?" if self.utterance.unsure else emotion
+        options = (verdict(self.utterance), short)
+        text = next((t for t in options if metrics.horizontalAdvance(t) <= room), "")
         width = metrics.horizontalAdvance(text)
         colour = self.theme.emotion(emotion)
         centre = crown.center()

@@ -8,7 +8,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from app.events import Reading
-from app.state import LabelledUtterance
+from app.state import LabelledUtterance, OpenUtterance
 from app.ui.theme import Theme, blend, draw_face, ink_on
 from live_features.emotions import EMOTIONS, MODALITIES
 
@@ -82,9 +82,23 @@ def badge_width(font: QFont, text: str) -> float:
     return metrics.horizontalAdvance(text) + 2.1 * metrics.height()
 
 
-def draw_badge(painter: QPainter, box: QRectF, emotion: str, text: str, theme: Theme) -> None:
-    """The emotion's face followed by ``text``, on a wash of the emotion's colour."""
-    colour = theme.emotion(emotion)
+def verdict(utterance: LabelledUtterance | OpenUtterance) -> str:
+    """The emotion and how likely it is, or that this is not likely enough to say."""
+    if utterance.unsure:
+        return "unsure"
+    return f"{utterance.emotion} {percent(utterance.confidence)}"
+
+
+def draw_badge(
+    painter: QPainter,
+    box: QRectF,
+    utterance: LabelledUtterance | OpenUtterance,
+    text: str,
+    theme: Theme,
+) -> None:
+    """The emotion's face followed by ``text``, on a wash of its colour, or of none where unsure."""
+    emotion = utterance.emotion
+    colour = QColor(theme.muted) if utterance.unsure else theme.emotion(emotion)
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(blend(colour, QColor(theme.text), 0.8), 1))
@@ -122,9 +136,10 @@ def numbers_html(utterance: LabelledUtterance, name: str, theme: Theme) -> str:
         before = percent(max(utterance.first.fused))
         now = f"{utterance.emotion} {percent(utterance.confidence)}"
         changed = f"<p>was {utterance.was} {before}, now {now}</p>"
+    doubt = "<p>too unlikely to be an answer: unsure</p>" if utterance.unsure else ""
     missing = [m for m, probabilities in students(reading) if probabilities is None]
     absent = f"<p>missing: {', '.join(missing)}</p>" if missing else ""
     return (
         f"<p><b>{escape(name)}</b> &nbsp;{times}<br><i>{escape(utterance.text)}</i></p>"
-        f"<table cellspacing='0' cellpadding='1'>{''.join(rows)}</table>{changed}{absent}"
+        f"<table cellspacing='0' cellpadding='1'>{''.join(rows)}</table>{doubt}{changed}{absent}"
     )

@@ -35,6 +35,7 @@ from app.ui.views.painting import (
     percent,
     speaker_name,
     students,
+    verdict,
 )
 
 UTTERANCE_ROLE = Qt.ItemDataRole.UserRole
@@ -95,7 +96,7 @@ class TranscriptModel(QAbstractListModel):
         was = f", was {utterance.was}" if utterance.was else ""
         return (
             f"{clock(utterance.start)} {self._name(utterance)}: {utterance.text} "
-            f"({utterance.emotion} {percent(utterance.confidence)}{was})"
+            f"({verdict(utterance)}{was})"
         )
 
 
@@ -143,7 +144,8 @@ class TranscriptDelegate(QStyledItemDelegate):
         rule = QRectF(box.left(), box.bottom() - 1, box.width(), 1)
         painter.fillRect(rule, QColor(theme.grid))
         band = QRectF(box.left() + 2, box.top() + 7, 4, box.height() - 15)
-        painter.fillRect(band, theme.emotion(utterance.emotion))
+        colour = QColor(theme.muted) if utterance.unsure else theme.emotion(utterance.emotion)
+        painter.fillRect(band, colour)
         self._draw_who(painter, box, utterance, model.speakers)
 
         words = self._words(box)
@@ -159,8 +161,7 @@ class TranscriptDelegate(QStyledItemDelegate):
             box.right() - self._badge - _PAD, words.top() - 1, self._badge, self._line + 5
         )
         painter.setFont(self._bold)
-        label = f"{utterance.emotion} {percent(utterance.confidence)}"
-        draw_badge(painter, badge, utterance.emotion, label, theme)
+        draw_badge(painter, badge, utterance, verdict(utterance), theme)
         if utterance.was is not None:
             below = QRectF(badge.left() + 8, badge.bottom() + 4, badge.width(), self._small_line)
             self._draw_was(painter, below, utterance.was)

@@ -25,6 +25,7 @@ from app.ui.views.painting import (
     opinion,
     percent,
     speaker_name,
+    verdict,
 )
 from live_features.media import VideoFrame
 
@@ -245,9 +246,9 @@ class CaptionView(QWidget):
         width = min(chip_width(painter.font(), name), row.width() / 3)
         chip = QRectF(row.left(), row.top(), width, height)
         draw_chip(painter, chip, name, self._theme.speaker(utterance.speaker))
-        label = f"{utterance.emotion} {percent(utterance.confidence)}{'?' if still_open else ''}"
+        label = f"{verdict(utterance)}{'?' if still_open else ''}"
         badge = QRectF(chip.right() + 8, row.top(), badge_width(painter.font(), label), height)
-        draw_badge(painter, badge, utterance.emotion, label, self._theme)
+        draw_badge(painter, badge, utterance, label, self._theme)
         text = f"{utterance.text} …" if still_open else utterance.text
         painter.setPen(QColor(self._theme.muted if still_open else self._theme.text))
         painter.setFont(scaled_font(self.font(), 1.25))
