@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.events import (
     DeviceChanged,
     EffortChanged,
     SessionStarted,
+    ShiftMeasured,
     SpeechStarted,
     UtteranceLabelled,
     UtteranceProvisional,
@@ -348,6 +350,29 @@ def test_status_bar(open_window: Open) -> None:
     assert "camera" in status.problem.text()
     assert status.latency.text().startswith("label after 0.41 s")
     assert status.device.text() == "CPU, 2 threads"
+
+
+def test_what_is_unlike_training_is_named(open_window: Open) -> None:
+    state = session(until=53.0)
+    state(ShiftMeasured(media_time=50.0, text=0.2, audio=0.9, visual=None))
+    window = open_window(state)
+    assert window.status.shift.text() == "like training"
+    assert "words: 0.2" in window.status.shift.toolTip()
+    assert "face" not in window.status.shift.toolTip()
+    state(ShiftMeasured(media_time=53.0, text=0.2, audio=2.4, visual=1.3))
+    window.bridge.poll()
+    assert window.status.shift.text() == "unlike training: voice, face"
+
+
+def test_an_answer_that_is_too_unlikely_is_called_unsure(open_window: Open) -> None:
+    state = session(until=53.0)
+    told = state.snapshot().utterances[-1]
+    doubtful = replace(told.reading, unsure=True)
+    state(UtteranceRevised(media_time=told.end, index=told.index, reading=doubtful))
+    window = open_window(state)
+    said = rows(window)
+    assert "(unsure" in said[told.index]
+    assert "unsure" not in said[0]
 
 
 def test_light_and_dark(open_window: Open, qtbot: Any) -> None:

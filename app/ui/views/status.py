@@ -16,6 +16,7 @@ _PHASES = {
     "failed": "Failed",
 }
 _WORRYING_BACKLOG = 2.0
+_SENSES = ("words", "voice", "face")
 
 
 class StatusView(QStatusBar):
@@ -38,13 +39,14 @@ class StatusView(QStatusBar):
         self.dropped = QLabel()
         self.problem = ElidedLabel()
         self.problem.setObjectName("warning")
+        self.shift = QLabel()
         self.latency = QLabel()
         self.device = QLabel()
         for widget in (self.phase, self.progress, self.position, self.utterances, self.backlog):
             self.addWidget(widget)
         self.addWidget(self.dropped)
         self.addWidget(self.problem, 1)
-        for widget in (self.latency, self.device):
+        for widget in (self.shift, self.latency, self.device):
             self.addPermanentWidget(widget)
         for label in self.findChildren(QLabel):
             label.hide()
@@ -64,6 +66,7 @@ class StatusView(QStatusBar):
         _say(self.utterances, f"{count} utterance{'' if count == 1 else 's'}" if started else "")
         self._show_backlog(snapshot.backlog)
         self._show_dropped(snapshot.dropped)
+        self._show_shift(snapshot.shift)
         self._show_latency(dict(snapshot.latency))
         self._show_problems(snapshot)
         _say(self.device, snapshot.device)
@@ -91,6 +94,23 @@ class StatusView(QStatusBar):
         count = sum(number for _, number in dropped)
         reasons = "\n".join(f"{number} × {reason.replace('_', ' ')}" for reason, number in dropped)
         _say(self.dropped, f"{count} dropped" if count else "", reasons)
+
+    def _show_shift(self, shift: tuple[float | None, ...]) -> None:
+        measured = {
+            sense: distance
+            for sense, distance in zip(_SENSES, shift, strict=True)
+            if distance is not None
+        }
+        far = [sense for sense, distance in measured.items() if distance > 1.0]
+        numbers = "\n".join(f"{sense}: {distance:.1f}" for sense, distance in measured.items())
+        text = f"unlike training: {', '.join(far)}" if far else "like training"
+        _say(
+            self.shift,
+            text if measured else "",
+            "How far the last utterances lie from what the model was trained on.\n"
+            "0 is like training, 1 as far as its oddest hundredth; beyond, trust labels less.\n"
+            f"{numbers}",
+        )
 
     def _show_latency(self, latency: dict[str, tuple[float, float]]) -> None:
         if not latency:
