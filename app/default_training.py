@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,13 @@ from app.text_training import ADAPTER_FILE, TextTrainingOptions, train_text
 from live_features import weights
 from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
 from live_features.emotions import EMOTIONS
+from live_features.errors import UserFacingError
 from live_features.expression import CARD_FILE, EMBEDDING_SIZE, ExpressionEncoder
 from live_features.expression_training import train_expression
 from live_features.text import TextEncoder
 from live_features.voice_activity import VoiceActivityDetector
 from sdt_model.calibration import abstaining, choose_abstention, fit_temperatures, temper
-from sdt_model.checkpoints import save_checkpoint
+from sdt_model.checkpoints import load_checkpoint, save_checkpoint
 from sdt_model.config import SDTConfig
 from sdt_model.dialogues import Dialogue, FeatureStatistics, save_dialogues
 from sdt_model.domain_shift import ShiftReference
@@ -169,7 +171,6 @@ def train_default(
     temperatures = fit_temperatures(predict(model, dev, "prefix"))
     temper(model, temperatures)
     chosen = choose_abstention(predict(model, dev, "prefix"), PRECISION)
-    live = predict(model, test, "prefix")
     card = {
         "name": "sdt-live default checkpoint",
         "command": command,
@@ -190,22 +191,8 @@ def train_default(
         "training": asdict(options),
         "best_epoch": asdict(result.best),
         "temperatures": asdict(temperatures),
-        "unsure": {
-            "precision_aimed_at": PRECISION,
-            "dev, prefix": asdict(chosen),
-            "test, prefix": asdict(abstaining(live, chosen.below)),
-        },
-        "figures": {
-            "dev, full context": _figures(predict(model, dev)),
-            "test, full context": _figures(predict(model, test)),
-            "test, prefix (as live)": _figures(live),
-            "test, voice and face missing": _figures(predict(model, [_text_only(d) for d in test])),
-            "test, voice and face missing, prefix": _figures(
-                predict(model, [_text_only(d) for d in test], "prefix")
-            ),
-            "test, late fusion of the students, prefix": {"fused": _late_fusion(live)},
-            "test, majority class": {"fused": _majority(test)},
-        },
+        "unsure": {"precision_aimed_at": PRECISION, "dev, prefix": asdict(chosen)},
+        **_measured(model, chosen.below, dev, test),
         "not_for": "decisions about people; emotion inference of employees or pupils is "
         "prohibited in the EU (AI Act Art. 5(1)(f)); an expression is not a feeling",
     }
@@ -218,6 +205,91 @@ def train_default(
         shift=ShiftReference.fit(train),
     )
     return card
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure of the card that is not what the data say today."""
+
+    figure: str
+    card: float
+    today: float
+
+
+def compare_card(
+    data: Path, assets: Path, cache: Path, report: Callable[[str], None]
+) -> tuple[int, list[Difference]]:
+    """Measure the default checkpoint again as :func:`train_default` did.
+
+    Returns how many figures were compared, and those that are off by more than 0.002.
+
+    Raises:
+        UserFacingError, SDTError: a corpus or the checkpoint is missing or broken.
+    """
+    checkpoint = load_checkpoint(assets / "sdt")
+    card = checkpoint.card
+    lines = {name: read_meld(data / "meld" / f"{name}_sent_emo.csv") for name in _SPLITS}
+    splits = _load(data, assets, lines, cache, report)
+    priors = _priors(lines["train"])
+    try:
+        rates = DrawRates(**{f.name: card["draws"][f.name] for f in fields(DrawRates)})
+        seed = int(card["seed"])
+        told = _numbers({name: card[name] for name in _MEASURED})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserFacingError(
+            f"The card in {assets / 'sdt'} lacks {error}: it is not one of sdt-train default."
+        ) from error
+    report("Measuring the checkpoint")
+    dev, test = (
+        [
+            checkpoint.statistics.standardise_dialogue(dialogue)
+            for dialogue in splits[name].draw(name, priors, rates, seed)
+        ]
+        for name in ("dev", "test")
+    )
+    found = _numbers(_measured(checkpoint.model, checkpoint.unsure_below, dev, test))
+    different = [
+        Difference(name, told.get(name, math.nan), found.get(name, math.nan))
+        for name in sorted(told.keys() | found.keys())
+        if not abs(told.get(name, math.nan) - found.get(name, math.nan)) <= _TOLERANCE
+    ]
+    return len(found), different
+
+
+_MEASURED = ("figures", "unsure, test, prefix")
+_TOLERANCE = 0.002
+
+
+def _measured(
+    model: SDT, below: float, dev: Sequence[Dialogue], test: Sequence[Dialogue]
+) -> dict[str, Any]:
+    """The fields of the card that can be measured again."""
+    live = predict(model, test, "prefix")
+    alone = [_text_only(dialogue) for dialogue in test]
+    return {
+        "unsure, test, prefix": asdict(abstaining(live, below)),
+        "figures": {
+            "dev, full context": _figures(predict(model, dev)),
+            "test, full context": _figures(predict(model, test)),
+            "test, prefix (as live)": _figures(live),
+            "test, voice and face missing": _figures(predict(model, alone)),
+            "test, voice and face missing, prefix": _figures(predict(model, alone, "prefix")),
+            "test, late fusion of the students, prefix": {"fused": _late_fusion(live)},
+            "test, majority class": {"fused": _majority(test)},
+        },
+    }
+
+
+def _numbers(values: Any, name: str = "") -> dict[str, float]:
+    """Every number of nested JSON by where it stands."""
+    if isinstance(values, int | float):
+        return {name: float(values)}
+    items = values.items() if isinstance(values, dict) else enumerate(values)
+    return {
+        place: number
+        for key, value in items
+        for place, number in _numbers(value, f"{name} / {key}" if name else str(key)).items()
+    }
 
 
 def _load(
