@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.events import (
+    DeviceChanged,
     Event,
+    ProblemOccurred,
     SpeakerFound,
     SpeakerRenamed,
+    StageFinished,
+    UtteranceDropped,
     UtteranceLabelled,
     UtteranceReassigned,
     UtteranceRevised,
@@ -33,6 +37,8 @@ MOST_LINE_BYTES = 262_144
 MOST_EVENT_BYTES = 1 << 30
 MOST_UTTERANCES = 20_000
 MOST_SPEAKERS = 256
+MOST_NOTICES = 50_000
+_MOST_CODES = 64  # of stages and of reasons to drop
 _MOST_CHARACTERS = 10_000  # of what is said in one utterance
 
 
@@ -121,11 +127,15 @@ class RecordedSession:
 
 
 class _Story:
-    """What events may refer to: people who were found and utterances that were labelled."""
+    """What events may refer to, people who were found and utterances that were labelled, and how
+    much of what a view keeps there may be.
+    """
 
     def __init__(self) -> None:
         self._speakers = 0
         self._utterances = 0
+        self._notices = 0
+        self._codes: set[str] = set()
 
     def add(self, event: Event) -> None:
         """Raises ``ValueError`` where ``event`` does not fit to those before."""
@@ -145,6 +155,12 @@ class _Story:
                 self._require_speaker(speaker)
             case UtteranceRevised(index=index):
                 self._require_utterance(index)
+            case DeviceChanged() | ProblemOccurred():
+                self._notices += 1
+                _require(self._notices <= MOST_NOTICES, "there are too many notices")
+            case StageFinished(stage=code) | UtteranceDropped(reason=code):
+                self._codes.add(code)
+                _require(len(self._codes) <= _MOST_CODES, "there are too many codes")
 
     def _require_speaker(self, speaker: int) -> None:
         _require(0 <= speaker < self._speakers, "nobody knows its speaker")

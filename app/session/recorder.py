@@ -52,7 +52,7 @@ class Recorder:
         patient: bool = False,
         open_file: OpenFile = open_raw,
     ) -> None:
-        """Create ``folder``, which should not be there yet, and write its card.
+        """Nothing is written before :meth:`begin`.
 
         ``info`` is of the source to record. With ``patient`` the source waits for the recorder and
         no picture is left out; without, it never waits.
@@ -61,6 +61,7 @@ class Recorder:
             UserFacingError: there is something in the folder already.
         """
         self.folder = folder
+        self._card = card
         self._info = info
         self._patient = patient
         self._open_file = open_file
@@ -77,21 +78,23 @@ class Recorder:
         self._events: EventLog | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         _refuse_what_is_there(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / CARD, card.to_json().encode("utf-8", "replace"), open_file)
-            self._events = self._log = EventLog(folder, open_file=open_file)
-        except OSError as error:
-            with self._changed:
-                self._fail_media(error)
 
     def tee(self, source: MediaSource) -> MediaSource:
         """``source`` itself, of which the recorder takes down what comes by."""
         return _Tee(source, self._take)
 
     def begin(self, tell: Callable[[str], object]) -> None:
-        """Start to write; ``tell`` is called from the recorder's thread."""
+        """Create the folder and start to write; ``tell`` is called from the recorder's thread."""
         self._tell = tell
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # The card first: a folder that has one is a session.
+            card = self._card.to_json().encode("utf-8", "replace")
+            write_whole(self.folder / CARD, card, self._open_file)
+            self._events = self._log = EventLog(self.folder, open_file=self._open_file)
+        except OSError as error:
+            with self._changed:
+                self._fail_media(error)
         self._thread.start()
 
     def keep(self, event: Event) -> None:
@@ -112,8 +115,7 @@ class Recorder:
         with self._changed:
             self._finishing = True
             self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
         if self._log is not None:
             self._events = None
             self._log.close()
