@@ -29,9 +29,8 @@ class Space:
         need = f"about {self.per_minute / 1e6:.0f} MB a minute"
         if self.free is None or self.minutes is None:
             return need
-        room = (
-            f"{self.minutes / 60:.0f} hours" if self.minutes >= 120 else f"{self.minutes:.0f} min"
-        )
+        hours = self.minutes / 60
+        room = f"{hours:.0f} hours" if hours >= 2 else f"{self.minutes:.0f} minutes"
         return f"{need}, {self.free / 1e9:.1f} GB are free, which is enough for {room}"
 
 
