@@ -35,7 +35,7 @@ from live_features.sources.recording import RecordingSource
 
 MOST_LINE_BYTES = 262_144
 MOST_EVENT_BYTES = 1 << 30
-MOST_UTTERANCES = 20_000
+MOST_UTTERANCES = 50_000
 MOST_SPEAKERS = 256
 MOST_NOTICES = 50_000
 _MOST_CODES = 64  # of stages and of reasons to drop

@@ -27,11 +27,12 @@ from app.session.media_writer import MediaWriter
 from live_features.errors import UserFacingError
 from live_features.media import AudioBlock, DeviceNotice, MediaInfo, MediaSource, VideoFrame
 
-_FRAMES = 16
+_FRAMES = 32  # more than a second, in which a slow disk may be waited for
 _MOST_SOUND = 300.0  # seconds that wait for a disk before it counts as broken
 _ENOUGH_SOUND = 10.0  # seconds that may wait where the source waits too
 _SYNC_EVERY = 2.0  # seconds of wall time
 _LOOK_AGAIN = 0.1
+_PATIENCE = 30.0  # seconds given to the disk once the session is over
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +85,10 @@ class Recorder:
         return _Tee(source, self._take)
 
     def begin(self, tell: Callable[[str], object]) -> None:
-        """Create the folder and start to write; ``tell`` is called from the recorder's thread."""
+        """Create the folder and start to write.
+
+        ``tell`` is called from the recorder's thread or from that which reads the source.
+        """
         self._tell = tell
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +119,7 @@ class Recorder:
         with self._changed:
             self._finishing = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(_PATIENCE)
         if self._log is not None:
             self._events = None
             self._log.close()
@@ -125,6 +129,11 @@ class Recorder:
     # --- The engine's thread -----------------------------------------------------------------
 
     def _take(self, item: AudioBlock | VideoFrame) -> None:
+        self._queue_up(item)
+        # The recorder's own thread may be stuck in what is to be told.
+        self._tell_problem()
+
+    def _queue_up(self, item: AudioBlock | VideoFrame) -> None:
         with self._changed:
             while self._patient and self._is_full and not self._media_failed:
                 self._changed.wait(_LOOK_AGAIN)
@@ -156,11 +165,17 @@ class Recorder:
         self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        _log.warning("recording to %s failed", self.folder, exc_info=error)
         if not self._failed:
+            _log.warning("recording to %s failed", self.folder, exc_info=error)
             self._failed = True
             self._problem = _sentence(self.folder, error)
             self._changed.notify_all()
+
+    def _tell_problem(self) -> None:
+        with self._changed:
+            problem, self._problem = self._problem, None
+        if problem is not None and self._tell is not None:
+            self._tell(problem)
 
     # --- The recorder's thread ---------------------------------------------------------------
 
@@ -202,13 +217,9 @@ class Recorder:
             self._changed.notify_all()
             return item
 
-    def _tell_problem(self) -> None:
-        with self._changed:
-            problem, self._problem = self._problem, None
-        if problem is not None and self._tell is not None:
-            self._tell(problem)
-
     def _sync(self, media: _Media | None) -> None:
+        if self._failed:
+            return
         if media is not None:
             os.fsync(media.file.fileno())
         events = self._events
@@ -237,7 +248,11 @@ class _Media:
 
     def __init__(self, file: RawFile, info: MediaInfo) -> None:
         self.file = file
-        self.writer = MediaWriter(file, info)
+        try:
+            self.writer = MediaWriter(file, info)
+        except BaseException:
+            file.close()
+            raise
 
 
 class _Tee:
