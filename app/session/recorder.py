@@ -166,7 +166,8 @@ class Recorder:
 
     def _fail(self, error: Exception) -> None:
         if not self._failed:
-            _log.warning("recording to %s failed", self.folder, exc_info=error)
+            mistake = None if isinstance(error, OSError) else error
+            _log.warning("recording to %s failed: %s", self.folder, error, exc_info=mistake)
             self._failed = True
             self._problem = _sentence(self.folder, error)
             self._changed.notify_all()
