@@ -43,6 +43,7 @@ class RecordingProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.recording_process", str(folder)],
             stdout=subprocess.PIPE,
+            cwd=Path(__file__).parent.parent,
             text=True,
             encoding="utf-8",
             # Wide enough for every utterance on a line of its own.
