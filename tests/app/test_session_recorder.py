@@ -46,6 +46,8 @@ CARD_OF_TALK = SessionCard(
 )
 
 
+PATIENCE = 300.0
+"""Seconds that a process gets for loading its models beside others that are busy."""
 STORY = list(synthetic_events())
 STORY_AS_READ = [from_json(event.to_json()) for event in STORY]
 
@@ -369,8 +371,8 @@ def test_the_command_line_goes_on_when_the_disk_is_full(
 def test_a_killed_recording_lacks_nothing_that_was_told(tmp_path: Path, utterances: int) -> None:
     process = RecordingProcess(tmp_path / "a.sdt")
     try:
-        assert process.listening.wait(60)
-        deadline = time.monotonic() + 60
+        assert process.listening.wait(PATIENCE)
+        deadline = time.monotonic() + PATIENCE
         while len(process.printed) < utterances and time.monotonic() < deadline:
             time.sleep(0.005)
         if not utterances:
