@@ -382,8 +382,9 @@ def test_a_killed_recording_lacks_nothing_that_was_told(tmp_path: Path, utteranc
     left = what_is_left(tmp_path / "a.sdt")
     assert len(process.printed) >= utterances
     assert set(process.printed) <= set(left.utterances)
-    assert left.sound > max(left.last_end, 1.0)
-    assert left.pictures > 10
+    # How much there is beyond that depends on how busy the machine was.
+    assert left.sound > left.last_end
+    assert left.pictures > 0
 
 
 def test_labels_are_there_as_soon_as_they_are_kept(tmp_path: Path) -> None:
