@@ -16,8 +16,9 @@ from app.logs import start_logging
 from app.options import BEST_WHISPER, DEVICES, LiveOptions, ModelOptions, RunOptions
 from app.preview import LatestFrame
 from app.reading import opened, read
+from app.session.card import SUFFIX
 from app.state import SessionState
-from app.terminal import run_headless
+from app.terminal import run_headless, show_as_recorded
 from live_features.errors import UserFacingError
 from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 
@@ -52,7 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--demo", action="store_true", help="replay the conversation that ships")
-    what.add_argument("--replay", metavar="PATH", type=Path, help="read any audio or video file")
+    what.add_argument(
+        "path", metavar="PATH", nargs="?", type=Path, help="the same as --replay PATH"
+    )
+    what.add_argument(
+        "--replay",
+        metavar="PATH",
+        type=Path,
+        help="read any audio or video file, or the media of a session that was recorded",
+    )
     what.add_argument(
         "--list-devices", action="store_true", help="name the microphones and cameras, and end"
     )
@@ -102,6 +111,18 @@ def _parser() -> argparse.ArgumentParser:
         "--export", metavar="DIR", type=Path, help="write events, subtitles and a table there"
     )
     parser.add_argument(
+        "--record",
+        metavar="NAME",
+        type=Path,
+        help="keep sound, pictures and all that is made of them in the folder NAME.sdt",
+    )
+    parser.add_argument(
+        "--as-recorded",
+        action="store_true",
+        help="of a session show what was made of it then, in the terminal, instead of reading its "
+        "media anew",
+    )
+    parser.add_argument(
         "--speakers", type=_count, metavar="N", help="how many people talk, where that is known"
     )
     parser.add_argument(
@@ -131,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    recording = DEMO_MEDIA if options.demo else options.replay
+    recording = DEMO_MEDIA if options.demo else options.replay or options.path
     models = ModelOptions(
         whisper=options.whisper or (BEST_WHISPER if recording is None else DEFAULT_WHISPER),
         text_encoder=options.text_encoder,
@@ -149,15 +170,18 @@ def _run(options: argparse.Namespace) -> int:
         from app.doctor import print_devices, print_diagnosis  # noqa: PLC0415
 
         return print_devices() if options.list_devices else print_diagnosis(models, live)
-    headless, why = _headless(options.headless)
+    headless, why = _headless(options.headless or options.as_recorded)
     run = RunOptions(
         medium=live if recording is None else recording,
         speed=_resolve_speed(options.speed, headless=headless),
         speakers=options.speakers,
         enrol=tuple(options.enrol),
         export=options.export,
+        record=None if options.record is None else _session_folder(options.record),
         models=models,
     )
+    if options.as_recorded:
+        return show_as_recorded(run)
     if why:
         print(f"sdt-live: {why}", file=sys.stderr)
     return run_headless(run) if headless else run_windowed(run)
@@ -205,6 +229,10 @@ def _headless(asked: bool) -> tuple[bool, str | None]:
     if missing := qt_unavailable():
         return True, f"{missing} Running headless."
     return False, None
+
+
+def _session_folder(path: Path) -> Path:
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def _speed(text: str) -> float | str:

@@ -165,6 +165,10 @@ class LiveEngine:
         self._clock.stop()
         self._source.close()
 
+    def note_problem(self, sentence: str) -> None:
+        """Tell of something beside the session that a person should know; from any thread."""
+        self._tell(ProblemOccurred(media_time=self._position, message=sentence))
+
     def rename(self, speaker: int, name: str) -> None:
         """Give a person a name. This and the next two may be called while the session runs."""
         self._edit(lambda recogniser: recogniser.rename(speaker, name))

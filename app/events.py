@@ -8,9 +8,22 @@ it is the only thing that differs between two runs of the same recording on the 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import math
+import re
+import types
+import typing
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from live_features.emotions import EMOTIONS, MODALITIES
+
+_LARGEST = 1e9
+"""No number that an event carries comes near it: seconds of 30 years."""
+
+# Controls could take over a terminal, halves of surrogate pairs cannot be written anywhere.
+_UNSHOWABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,6 +274,103 @@ class SessionEnded(Event):
     kind: ClassVar[str] = "session_ended"
     reason: str
     utterances: int
+
+
+def from_json(line: str) -> Event:
+    """The event that :meth:`Event.to_json` made ``line`` of, or one that a stranger made up.
+
+    Everything has the type and the length that the event promises, every number is finite, and
+    texts can be shown; whether the events of a session go together is not looked at.
+
+    Raises:
+        ValueError: the line is no event; the message says in a few words why.
+    """
+    try:
+        told = json.loads(line, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(told, dict):
+        raise ValueError("it is no object")
+    kind = told.pop("event", None)
+    if not isinstance(kind, str) or kind not in _kinds():
+        raise ValueError("there is no such event")
+    event: Event = _made(_kinds()[kind], told)
+    return event
+
+
+def shown_text(text: str) -> str:
+    """``text`` without what may not be sent to a terminal or cannot be written to a file."""
+    return _UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+@functools.cache
+def _kinds() -> dict[str, type[Event]]:
+    return {event.kind: event for event in Event.__subclasses__()}
+
+
+@functools.cache
+def _types(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+_LENGTHS = {
+    (Reading, "fused"): len(EMOTIONS),
+    (Reading, "text"): len(EMOTIONS),
+    (Reading, "audio"): len(EMOTIONS),
+    (Reading, "visual"): len(EMOTIONS),
+    (Reading, "gates"): len(MODALITIES),
+    (Reading, "contributions"): len(MODALITIES),
+    (FaceSeen, "expression"): len(EMOTIONS),
+}
+
+
+def _made(cls: Any, told: Any) -> Any:
+    """A dataclass from an object that has exactly its fields."""
+    if not isinstance(told, dict) or told.keys() != _types(cls).keys():
+        raise ValueError(f"it does not have the fields of {cls.__name__}")
+    made = {}
+    for name, expected in _types(cls).items():
+        value = _typed(told[name], expected)
+        length = _LENGTHS.get((cls, name))
+        if length is not None and value is not None and len(value) != length:
+            raise ValueError(f"{name} has not {length} numbers")
+        made[name] = value
+    return cls(**made)
+
+
+def _typed(value: Any, expected: Any) -> Any:  # noqa: PLR0911 - a type, a line
+    """``value``, which came from JSON, as ``expected``."""
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin is types.UnionType:
+        inner = next(a for a in arguments if a is not type(None))
+        return None if value is None else _typed(value, inner)
+    if origin is tuple and isinstance(value, list):
+        if arguments[-1] is Ellipsis:
+            return tuple(_typed(item, arguments[0]) for item in value)
+        if len(value) == len(arguments):
+            return tuple(_typed(*pair) for pair in zip(value, arguments, strict=True))
+    if origin is dict and isinstance(value, dict):
+        return {shown_text(key): _typed(item, arguments[1]) for key, item in value.items()}
+    if dataclasses.is_dataclass(expected):
+        return _made(expected, value)
+    if expected is float and type(value) in (int, float) and _is_sensible(value):
+        return float(value)
+    if expected is int and type(value) is int and _is_sensible(value):
+        return value
+    if expected is str and isinstance(value, str):
+        return shown_text(value)
+    if expected is bool and isinstance(value, bool):
+        return value
+    raise ValueError(f"{str(value)[:20]!r} is not what was expected")
+
+
+def _is_sensible(number: float) -> bool:
+    return abs(number) <= _LARGEST and math.isfinite(number)
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
 
 
 def _plain(value: Any) -> Any:

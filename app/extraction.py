@@ -91,7 +91,9 @@ class Extractors:
         analysed = 0.0
         self._analyse.reset()
         for path in dict.fromkeys((recording.sound, recording.pictures)):
-            source = RecordingSource(path, VirtualClock(), both_channels=recording.side_by_side)
+            source = RecordingSource(
+                path, VirtualClock(), channels=2 if recording.side_by_side else None
+            )
             for item in source:
                 match item:
                     case AudioBlock() if path == recording.sound:

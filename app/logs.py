@@ -37,9 +37,7 @@ def start_logging(path: Path | None = None) -> Path | None:
     path = path or log_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(
-            path, maxBytes=_BYTES, backupCount=_KEPT, encoding="utf-8", delay=False
-        )
+        handler = _LogFile(path, maxBytes=_BYTES, backupCount=_KEPT, encoding="utf-8", delay=False)
     except OSError:
         return None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -51,6 +49,13 @@ def start_logging(path: Path | None = None) -> Path | None:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
     return path
+
+
+class _LogFile(RotatingFileHandler):
+    """On a disk that is full nothing is logged, and nobody bothered with that on the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """The record is lost."""
 
 
 def log_event(event: Event) -> None:

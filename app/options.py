@@ -48,7 +48,8 @@ class RunOptions:
 
     ``speed``, of a recording, None is as fast as possible. ``speakers`` is how many people talk,
     None where nobody knows; those in ``enrol`` introduce their voices first. ``export`` is the
-    folder for the results, None for none.
+    folder for the results, ``record`` the session folder (:mod:`app.session.card`) to record to;
+    None for none.
     """
 
     medium: Path | LiveOptions
@@ -56,6 +57,7 @@ class RunOptions:
     speakers: int | None = None
     enrol: tuple[str, ...] = ()
     export: Path | None = None
+    record: Path | None = None
     models: ModelOptions = ModelOptions()
 
     @property

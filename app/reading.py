@@ -5,28 +5,40 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from app.events import Event
 from app.logs import log_event
 from app.options import LiveOptions, RunOptions
 from app.preview import LatestFrame
+from app.session.card import SessionCard
 from app.session.exports import export
 from app.session.log import EventLog
+from app.session.reader import RecordedSession, is_session
+from app.session.recorder import Recorder
+from app.session.space import Space, space_for
 from app.state import SessionState
 from live_features.clocks import RealClock, VirtualClock
-from live_features.media import Clock, MediaSource
+from live_features.errors import UserFacingError
+from live_features.media import Clock, MediaInfo, MediaSource
 from live_features.sources.recording import RecordingSource
+from live_features.weights import sha256_of
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A source that can be read, and the log of its events where there is to be an export."""
+    """A source that can be read, the log of its events where there is to be an export, and what
+    records it where that was asked for.
+
+    ``run`` is what was asked for, completed by what a recorded session says about itself.
+    """
 
     run: RunOptions
     clock: Clock
     source: MediaSource
     log: EventLog | None
+    recorder: Recorder | None
 
 
 @contextmanager
@@ -34,8 +46,8 @@ def opened(run: RunOptions) -> Iterator[Opened]:
     """Open all that belongs to one reading.
 
     Raises:
-        UserFacingError: the recording cannot be read, the microphone not be opened, or the export
-            folder not be written.
+        UserFacingError: the recording cannot be read, the microphone not be opened, the export
+            folder not be written, or there is something where a recording should go.
     """
     with ExitStack() as stack:
         if isinstance(run.medium, LiveOptions):
@@ -43,10 +55,55 @@ def opened(run: RunOptions) -> Iterator[Opened]:
             source: MediaSource = _live_source(run.medium)
         else:
             clock = VirtualClock() if run.speed is None else RealClock(run.speed)
-            source = RecordingSource(run.medium, clock)
+            session = RecordedSession(run.medium) if is_session(run.medium) else None
+            if session is None:
+                source = RecordingSource(run.medium, clock)
+            else:
+                source = session.media(clock)
+                run = _completed(run, session)
         stack.enter_context(closing(source))
-        log = None if run.export is None else stack.enter_context(EventLog(run.export))
-        yield Opened(run, clock, source, log)
+        log = None if run.export is None else stack.enter_context(EventLog.for_export(run.export))
+        recorder = None
+        if run.record is not None:
+            recorder = Recorder(
+                run.record, _card(run, source.info), source.info, patient=clock.speed is None
+            )
+            source = recorder.tee(source)
+        yield Opened(run, clock, source, log, recorder)
+
+
+def _completed(run: RunOptions, session: RecordedSession) -> RunOptions:
+    """Who talks, and who introduced themselves first, is as it was unless it is said anew."""
+    return replace(
+        run,
+        speakers=run.speakers or session.card.speakers,
+        enrol=run.enrol or session.card.enrol,
+    )
+
+
+def _card(run: RunOptions, info: MediaInfo) -> SessionCard:
+    models = run.models
+    weights = models.checkpoint / "weights.safetensors"
+    return SessionCard(
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        source=info.name,
+        channels=info.channels,
+        has_video=info.has_video,
+        speakers=run.speakers,
+        enrol=run.enrol,
+        models={
+            "whisper": models.whisper,
+            "text_encoder": models.text_encoder,
+            "checkpoint": models.checkpoint.name,
+            "device": models.device,
+        },
+        checkpoint_sha256=sha256_of(weights) if weights.is_file() else "",
+    )
+
+
+def space_needed(run: RunOptions, source: MediaSource) -> Space | None:
+    """What the recording that was asked for takes, None where none was."""
+    return None if run.record is None else space_for(source.info, run.record)
 
 
 def _live_source(live: LiveOptions) -> MediaSource:
@@ -70,7 +127,7 @@ def read(
     stop: threading.Event | None = None,
     sinks: Sequence[Callable[[Event], None]] = (),
 ) -> None:
-    """Load the models, read to the end, write the export.
+    """Load the models, read to the end, write the recording and the export.
 
     ``report`` is told in words what is being done, ``progress`` the media time, and ``sinks`` every
     event. Setting ``stop`` ends early, with everything heard so far labelled and exported.
@@ -85,19 +142,54 @@ def read(
 
     models = load_models(session.run.models)
     report("Reading")
+    recorder = session.recorder
+    # What is shown has been kept: files come before all other sinks.
+    kept: list[Callable[[Event], None]] = [
+        *([] if recorder is None else [recorder.keep]),
+        *([] if session.log is None else [session.log]),
+    ]
     engine = LiveEngine(
         session.source,
         session.clock,
         models,
-        [state, log_event, *([] if session.log is None else [session.log]), *sinks],
+        [*kept, state, log_event, *sinks],
         preview=preview,
         progress=progress,
         speakers=session.run.speakers,
         enrol=session.run.enrol,
         stopping=stop,
     )
+    if recorder is not None:
+        recorder.begin(engine.note_problem)
     try:
         engine.run()
     finally:
+        if recorder is not None:
+            recorder.finish()
         if session.run.export is not None:
             export(state.snapshot(), session.run.export)
+
+
+def read_as_recorded(run: RunOptions, state: SessionState) -> tuple[str, ...]:
+    """Let ``state`` hear the events of a recorded session once more, and write the export.
+
+    No model is loaded and no media are played. Returns sentences on what was left out.
+
+    Raises:
+        UserFacingError: the medium is no session, or it is damaged.
+    """
+    if isinstance(run.medium, LiveOptions) or not is_session(run.medium):
+        raise UserFacingError(
+            f"{run.name} is no recorded session; give --as-recorded a folder that --record wrote."
+        )
+    session = RecordedSession(run.medium)
+    with ExitStack() as stack:
+        sinks: list[Callable[[Event], None]] = [state]
+        if run.export is not None:
+            sinks.append(stack.enter_context(EventLog.for_export(run.export)))
+        for event in session.events():
+            for sink in sinks:
+                sink(event)
+    if run.export is not None:
+        export(state.snapshot(), run.export)
+    return tuple(session.notes)

@@ -12,10 +12,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.events import DeviceChanged, EffortChanged, EnrolmentAsked, Event, UtteranceLabelled
+from app.events import (
+    DeviceChanged,
+    EffortChanged,
+    EnrolmentAsked,
+    Event,
+    ProblemOccurred,
+    UtteranceLabelled,
+)
 from app.logs import log_file
 from app.options import LiveOptions, RunOptions
-from app.reading import Opened, opened, read
+from app.reading import Opened, opened, read, read_as_recorded, space_needed
 from app.state import SessionState, Snapshot, emotion_of
 
 
@@ -24,17 +31,37 @@ def run_headless(run: RunOptions) -> int:
     console = Console()
     state = SessionState()
     with opened(run) as session, _interruptible() as stop:
+        if run.record is not None:
+            console.print(
+                f"Recording to {escape(str(run.record))}: {space_needed(run, session.source)}.",
+                highlight=False,
+                soft_wrap=True,
+            )
         if isinstance(run.medium, LiveOptions):
             _comment(session, state, console, stop)
         else:
             _follow(session, state, console, stop)
+    _conclude(run, state, console)
+    return 0
+
+
+def show_as_recorded(run: RunOptions) -> int:
+    """Print what was made of a recorded session when it was recorded; returns the exit status."""
+    console = Console()
+    state = SessionState()
+    for note in read_as_recorded(run, state):
+        console.print(escape(note), soft_wrap=True)
+    _conclude(run, state, console)
+    return 0
+
+
+def _conclude(run: RunOptions, state: SessionState, console: Console) -> None:
     print_results(state.snapshot(), console)
     if run.export is not None:
         console.print(
             f"Wrote events.jsonl, transcript.srt and emotions.csv to {escape(str(run.export))}",
             soft_wrap=True,
         )
-    return 0
 
 
 def _follow(session: Opened, state: SessionState, console: Console, stop: threading.Event) -> None:
@@ -47,12 +74,18 @@ def _follow(session: Opened, state: SessionState, console: Console, stop: thread
         console=console,
     ) as bar:
         task = bar.add_task("Opening", total=session.source.info.duration)
+
+        def say(event: Event) -> None:
+            if isinstance(event, ProblemOccurred):
+                bar.console.print(escape(event.message), soft_wrap=True)
+
         read(
             session,
             state,
             report=lambda doing: bar.update(task, description=doing),
             progress=lambda time: bar.update(task, completed=time),
             stop=stop,
+            sinks=[say],
         )
         bar.update(task, description="Read", total=1.0, completed=1.0)
 
@@ -75,6 +108,8 @@ def _comment(session: Opened, state: SessionState, console: Console, stop: threa
             case DeviceChanged(message=message):
                 console.print(escape(message))
                 console.print(f"[dim]More in {escape(str(log_file()))}[/dim]", soft_wrap=True)
+            case ProblemOccurred(message=message):
+                console.print(escape(message), soft_wrap=True)
             case EffortChanged(without=without):
                 left_out = ", ".join(without)
                 console.print(

@@ -8,6 +8,7 @@ therefore the clock; pictures keep the times the file gives them.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import math
 import threading
@@ -33,8 +34,15 @@ _LONGEST_SIDE = 1280  # pixels
 _GAP = 0.020  # seconds by which stamps may wander before samples are added or cut
 _LONGEST_GAP = 10.0  # seconds, in formats that may set their clock anew
 _LONGEST_OVERLAP = 1.0  # seconds, likewise
+_MOST_PIXELS = 8192 * 4608
 _BAD_READS = 64  # in a row, before the rest of a file is given up
 _FALLBACK_RATE = 25.0  # Hz, for pictures that come without times and without a rate
+
+# Formats that consist of the names of other files or of addresses, or of commands.
+_POINTING_ELSEWHERE = frozenset(
+    {"concat", "concatf", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp"}
+    | {"avisynth", "vapoursynth", "webm_dash_manifest"}
+)
 
 _PROBED = 30.0  # seconds listened to for deciding between one and two channels
 _LOUD = 0.1  # of a channel's loudest 1 %: -20 dB
@@ -54,20 +62,25 @@ class RecordingSource:
     stays as it is. That is decided once, from the first 30 s: the channels' waveforms correlate by
     less than 0.3; in windows of 50 ms each channel is loud (within 20 dB of its own loudest 1 %,
     and above -50 dBFS) for at least 0.5 s; and for at least half of that time the other is not.
-    With ``both_channels`` the two of a two-channel file are delivered whatever they hold.
 
-    Damaged stretches are skipped. Each stream has the file open for itself, so nothing is read
-    ahead however far apart a file keeps its sound and its pictures.
+    ``channels`` says how many there are where that is known, and ``name`` what :attr:`info` calls
+    the file.
+
+    Damaged stretches are skipped. A file that would make FFmpeg open others (a playlist, say) or
+    whose pictures are enormous is refused. Each stream has the file open for itself, so nothing is
+    read ahead however far apart a file keeps its sound and its pictures.
 
     Raises :class:`UserFacingError`, here or while iterating, if the file cannot be read or nothing
     in it can be decoded.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, both_channels: bool = False) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, *, channels: int | None = None, name: str | None = None
+    ) -> None:
         self._path = path
         self._clock = clock
         self._closed = threading.Event()
-        self._contents = _examine(path, both_channels)
+        self._contents = _examine(path, channels, name or path.name)
 
     @property
     def info(self) -> MediaInfo:
@@ -117,7 +130,7 @@ def _complete_at(item: AudioBlock | VideoFrame) -> float:
 # --- Opening -------------------------------------------------------------------------------------
 
 
-def _examine(path: Path, both_channels: bool) -> _Contents:
+def _examine(path: Path, channels: int | None, name: str) -> _Contents:
     _check_readable(path)
     with _opened(path) as container:
         kind = container.format.name
@@ -151,9 +164,9 @@ def _examine(path: Path, both_channels: bool) -> _Contents:
         width, height = (0, 0) if pictures is None else _delivered_size(pictures, orientation)
         return _Contents(
             info=MediaInfo(
-                name=path.name,
+                name=name,
                 duration=_duration(container, beginnings, origin),
-                channels=0 if sound is None else _channels(path, sound, both_channels),
+                channels=0 if sound is None else channels or _channels(path, sound),
                 width=width,
                 height=height,
                 frame_rate=0.0 if pictures is None else _frame_rate(pictures.stream),
@@ -186,11 +199,20 @@ def _check_readable(path: Path) -> None:
         raise UserFacingError(f"{path.name} is empty (0 bytes); record it or copy it again.")
 
 
+@functools.cache
+def _only_this_file() -> dict[str, str]:
+    """What keeps FFmpeg from opening anything else, wherever a file may point."""
+    formats = sorted(av.formats_available - _POINTING_ELSEWHERE)
+    return {"protocol_whitelist": "file", "format_whitelist": ",".join(formats)}
+
+
 def _opened(path: Path) -> Any:
     try:
         # Absolute, because FFmpeg would take what stands before a colon for a protocol. Tags in
         # an unknown encoding are no reason to refuse a file.
-        return av.open(str(path.absolute()), metadata_errors="replace")
+        return av.open(
+            str(path.absolute()), metadata_errors="replace", container_options=_only_this_file()
+        )
     except av.FFmpegError:
         _check_readable(path)
         raise UserFacingError(
@@ -212,12 +234,10 @@ def _first_frame(path: Path, index: int) -> Any:
         return next(frames, None)
 
 
-def _channels(path: Path, sound: _Beginning, both: bool) -> int:
+def _channels(path: Path, sound: _Beginning) -> int:
     """How many channels to deliver."""
     if sound.frame.layout.nb_channels != 2:
         return 1
-    if both:
-        return 2
     rate = sound.frame.sample_rate
     parts: list[NDArray[np.float32]] = []
     wanted = round(_PROBED * rate)
@@ -269,6 +289,7 @@ def _decoded(path: Path, index: int) -> Generator[Any, None, None]:
     """The frames of one stream; packets that cannot be decoded are left out."""
     with _opened(path) as container:
         stream = container.streams[index]
+        stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
         for other in container.streams:
             if other.index != index:
                 other.discard = Discard.all

@@ -72,6 +72,17 @@ def test_an_export_folder_that_cannot_be_made(complain: Complain, tmp_path: Path
     assert "taken" in complain("--demo", "--export", str(tmp_path / "taken"))
 
 
+def test_a_session_that_is_there_already(complain: Complain, tmp_path: Path) -> None:
+    (tmp_path / "talk.sdt").mkdir()
+    (tmp_path / "talk.sdt" / "media.mkv").touch()
+    assert "talk.sdt" in complain("--demo", "--record", str(tmp_path / "talk"))
+
+
+def test_a_session_without_anything_in_it(complain: Complain, tmp_path: Path) -> None:
+    (tmp_path / "talk.sdt").mkdir()
+    assert "session.json" in complain(str(tmp_path / "talk.sdt"))
+
+
 @pytest.mark.parametrize("speed", ["0", "-1", "fast", "nan"])
 def test_a_speed_that_is_none(complain: Complain, speed: str) -> None:
     assert f"'{speed}'" in complain("--demo", f"--speed={speed}")

@@ -261,7 +261,7 @@ def test_each_speaker_has_the_own_channel_and_the_own_half_of_the_picture(
     dialogue = load_dialogues(iemocap_store / "test.safetensors")[0]
     (recording,) = read_iemocap(iemocap).splits["test"][0].recordings
     extractors = Extractors()
-    source = RecordingSource(recording.sound, VirtualClock(), both_channels=True)
+    source = RecordingSource(recording.sound, VirtualClock(), channels=2)
     sound = np.concatenate([b.samples for b in source if isinstance(b, AudioBlock)])
     timelines = (FaceTimeline(), FaceTimeline())
     frames = [f for f in RecordingSource(recording.pictures, VirtualClock())]

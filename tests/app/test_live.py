@@ -7,6 +7,7 @@ import json
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,11 @@ from app.events import (
 )
 from app.models import Models, load_models
 from app.options import ModelOptions
+from app.session.card import SessionCard
+from app.session.reader import RecordedSession, is_session
+from app.session.recorder import Recorder
 from live_features.clocks import RealClock, VirtualClock
-from live_features.media import SAMPLE_RATE, AudioBlock
+from live_features.media import SAMPLE_RATE, AudioBlock, MediaSource
 from live_features.sources import microphone as microphone_module
 from live_features.sources.live import LiveSource
 from live_features.sources.microphone import Microphone
@@ -39,6 +43,16 @@ from tests.fake_camera import FakeCamera
 from tests.fake_sounddevice import FakeDevice, FakeSoundDevice
 from tests.media_files import Sound, write_media
 
+CARD = SessionCard(
+    created="2026-01-01T12:00:00+00:00",
+    source="live",
+    channels=1,
+    has_video=False,
+    speakers=2,
+    enrol=(),
+    models={},
+    checkpoint_sha256="",
+)
 SECONDS = 7.0
 PAUSE = 3.6
 """A moment between the first two utterances."""
@@ -60,13 +74,25 @@ def talk() -> NDArray[np.float32]:
 class Session:
     """A live session that ends when the microphone has played everything."""
 
-    def __init__(self, models: Models, device: FakeDevice, camera: Webcam | None = None) -> None:
+    def __init__(
+        self,
+        models: Models,
+        device: FakeDevice,
+        camera: Webcam | None = None,
+        record: Path | None = None,
+    ) -> None:
         self.device = device
         self.events: list[Event] = []
         self.fake = FakeSoundDevice([device])
         microphone = Microphone(portaudio=self.fake, system_default=self.fake.system_default)
-        source = LiveSource(microphone, camera)
-        self.engine = LiveEngine(source, RealClock(), models, [self.events.append], speakers=2)
+        source: MediaSource = LiveSource(microphone, camera)
+        self.recorder = None
+        sinks: list[Callable[[Event], None]] = [self.events.append]
+        if record is not None:
+            self.recorder = Recorder(record, CARD, source.info)
+            source = self.recorder.tee(source)
+            sinks.append(self.recorder.keep)
+        self.engine = LiveEngine(source, RealClock(), models, sinks, speakers=2)
 
     def run(self) -> None:
         def stop() -> None:
@@ -74,7 +100,11 @@ class Session:
             self.engine.stop()
 
         threading.Thread(target=stop, name="stopper", daemon=True).start()
+        if self.recorder is not None:
+            self.recorder.begin(self.engine.note_problem)
         self.engine.run()
+        if self.recorder is not None:
+            self.recorder.finish()
 
     @property
     def utterances(self) -> list[UtteranceLabelled]:
@@ -84,12 +114,14 @@ class Session:
 def replayed(models: Models, path: Path) -> list[UtteranceLabelled]:
     events: list[Event] = []
     clock = VirtualClock()
-    LiveEngine(RecordingSource(path, clock), clock, models, [events.append], speakers=2).run()
+    session = RecordedSession(path) if is_session(path) else None
+    source = RecordingSource(path, clock) if session is None else session.media(clock)
+    LiveEngine(source, clock, models, [events.append], speakers=2).run()
     return [event for event in events if isinstance(event, UtteranceLabelled)]
 
 
 def no_engine_threads() -> bool:
-    names = {"recogniser", "listener", "watcher", "microphone", "camera"}
+    names = {"recogniser", "listener", "watcher", "microphone", "camera", "recorder"}
     return not [thread for thread in threading.enumerate() if thread.name in names]
 
 
@@ -116,6 +148,21 @@ def test_a_live_session_and_a_replay_of_what_it_heard_say_the_same(
         assert event.media_time <= final.end
     assert isinstance(session.events[-1], SessionEnded)
     assert session.events[-1].reason == "stopped"
+    assert no_engine_threads()
+
+
+def test_a_recorded_session_says_the_same_when_it_is_read_anew(
+    models: Models, talk: NDArray[np.float32], tmp_path: Path
+) -> None:
+    folder = tmp_path / "talk.sdt"
+    session = Session(models, FakeDevice("Desk mic", talk, rate=SAMPLE_RATE), record=folder)
+    session.run()
+    assert len(session.utterances) == 2
+    recorded = list(RecordedSession(folder).events())
+    assert [e.to_json() for e in recorded] == [event.to_json() for event in session.events]
+    for mine, anew in zip(session.utterances, replayed(models, folder), strict=True):
+        assert (mine.start, mine.end, mine.text) == (anew.start, anew.end, anew.text)
+        np.testing.assert_allclose(mine.reading.fused, anew.reading.fused, atol=1e-4)
     assert no_engine_threads()
 
 

@@ -1,7 +1,12 @@
 """What the log file holds after a session, and what it never holds."""
 
+import errno
+import io
 import logging
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
+
+import pytest
 
 from app.events import (
     DeviceChanged,
@@ -41,6 +46,21 @@ def test_devices_drops_and_degradation_are_noted_and_words_are_not(tmp_path: Pat
     ):
         assert part in written
     assert not any(text in written for _, _, _, text, *_ in UTTERANCES)
+
+
+def test_a_full_disk_is_not_told_of_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class FullDisk(io.StringIO):
+        def write(self, text: str, /) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    start_logging(tmp_path / "sdt-live.log")
+    for handler in logging.getLogger("app").handlers:
+        if isinstance(handler, RotatingFileHandler):
+            handler.setStream(FullDisk())
+    log_event(ProblemOccurred(media_time=7.0, message="The disk is full."))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_second_start_writes_to_the_new_file_alone(tmp_path: Path) -> None:

@@ -372,7 +372,7 @@ def test_other_stereo_gives_the_mean_of_both_channels(tmp_path, left, right):
 def test_both_channels_stay_as_they_are_where_that_is_asked_for(tmp_path):
     both = np.stack([FIRST, 0.5 * FIRST], axis=1)
     path = write_media(tmp_path / "stereo.wav", Sound(both, RATE, "pcm_s16le", "stereo"))
-    samples, _ = read(RecordingSource(path, VirtualClock(), both_channels=True))
+    samples, _ = read(RecordingSource(path, VirtualClock(), channels=2))
     np.testing.assert_allclose(samples, both, atol=1 / 16384)
 
 
