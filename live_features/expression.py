@@ -49,17 +49,18 @@ _CROP_RISE = 0.027
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """Widths of the network: per dense block the growth and number of layers.
+    """Widths of the network: of the two convolutions before the dense blocks, then per block the
+    growth and number of layers.
 
     ``transitions`` are the widths after the 1x1 convolutions between blocks; the last block's width
     (its transition plus growth x layers) is the size of the embedding.
     """
 
-    stem: int = 32
-    growth: tuple[int, ...] = (48, 48, 57)
-    layers: tuple[int, ...] = (2, 3, 4)
-    transitions: tuple[int, ...] = (64, 114)
-    dropout: float = 0.2
+    stem: tuple[int, int] = (16, 48)
+    growth: tuple[int, ...] = (64, 96, 73)
+    layers: tuple[int, ...] = (2, 3, 2)
+    transitions: tuple[int, ...] = (96, 196)
+    dropout: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,36 @@ class DenseBlock(nn.Module):
         return maps
 
 
+class ChannelAttention(nn.Module):
+    """Weighs every feature map by what all maps show on average (Hu et al. 2018, eq. 2-4)."""
+
+    _REDUCTION = 8
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(width, width // self._REDUCTION)
+        self.excite = nn.Linear(width // self._REDUCTION, width)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        weights = self.excite(torch.relu(self.squeeze(maps.mean(dim=(2, 3))))).sigmoid()
+        return maps * weights[:, :, None, None]
+
+
 class ExpressionNetwork(nn.Module):
-    """(n, 1, 48, 48) normalised faces to 7 logits; every embedding entry is a mean of ReLU maps."""
+    """(n, 1, 48, 48) normalised faces to 7 logits; every embedding entry is a mean of ReLU maps.
+
+    Maps are weighed by :class:`ChannelAttention` after every dense block but the first, whose maps
+    are large and local.
+    """
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config or NetworkConfig()
-        width = self.config.stem
-        stages: list[nn.Module] = [_convolution(1, width, kernel=5, stride=2)]
+        fine, width = self.config.stem
+        stages: list[nn.Module] = [
+            _convolution(1, fine, kernel=3),
+            _convolution(fine, width, kernel=3, stride=2),
+        ]
         for index, (growth, layers) in enumerate(
             zip(self.config.growth, self.config.layers, strict=True)
         ):
@@ -110,6 +133,8 @@ class ExpressionNetwork(nn.Module):
             block = DenseBlock(width, growth, layers)
             stages.append(block)
             width = block.width
+            if index:
+                stages.append(ChannelAttention(width))
         if width != EMBEDDING_SIZE:
             raise ValueError(f"these widths give an embedding of {width}, not {EMBEDDING_SIZE}")
         self.features = nn.Sequential(*stages)
@@ -207,7 +232,7 @@ def config_to_json(config: NetworkConfig) -> dict[str, Any]:
 def config_from_json(fields: dict[str, Any]) -> NetworkConfig:
     """Undo :func:`config_to_json`; raises KeyError or TypeError for anything else."""
     return NetworkConfig(
-        stem=int(fields["stem"]),
+        stem=(int(fields["stem"][0]), int(fields["stem"][1])),
         growth=tuple(map(int, fields["growth"])),
         layers=tuple(map(int, fields["layers"])),
         transitions=tuple(map(int, fields["transitions"])),

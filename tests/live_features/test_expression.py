@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def test_shipped_network_is_small_and_its_card_says_how_good_it_is() -> None:
     assert hashlib.sha256(weights).hexdigest() == card["sha256"]
     assert tuple(card["classes"]) == EMOTIONS
     assert card["public_test"]["faces"] == 3589
-    assert card["public_test"]["accuracy"] >= 0.6
+    assert card["public_test"]["accuracy"] >= 0.68
     assert set(card["public_test"]["recall"]) == set(EMOTIONS)
     assert "held_out" in card["data"]["held_out_rule"]
 
@@ -123,7 +124,7 @@ def test_a_damaged_card_is_refused(copy: Path, text: str) -> None:
 
 def test_weights_of_another_network_are_refused(copy: Path) -> None:
     card = json.loads((copy / "card.json").read_text("utf-8"))
-    card["network"]["stem"] = 16
+    card["network"]["stem"] = [8, 48]
     (copy / "card.json").write_text(json.dumps(card), "utf-8")
     with pytest.raises(UserFacingError, match="damaged"):
         ExpressionEncoder.load(copy)
@@ -181,7 +182,8 @@ def drawn_faces(per_class: int, seed: int) -> Faces:
     """Pictures whose class shows as a bright bar at a height of its own."""
     generator = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(EMOTIONS)), per_class)
-    images = generator.integers(60, 120, (len(labels), 48, 48), np.uint8)
+    coarse = generator.integers(20, 190, (len(labels), 8, 8), np.uint8)
+    images = coarse.repeat(6, axis=1).repeat(6, axis=2)
     for image, label in zip(images, labels, strict=True):
         image[6 * label + 1 : 6 * label + 6] = 230
     return Faces(images, labels)
@@ -207,7 +209,7 @@ def test_held_out_faces_are_a_reproducible_share_of_every_class() -> None:
     assert not np.array_equal(apart, held_out(labels, seed=2))
     assert (np.diff(apart) > 0).all()
     share = np.bincount(labels[apart]) / np.bincount(labels)
-    np.testing.assert_allclose(share, 0.15, atol=0.005)
+    np.testing.assert_allclose(share, 0.1, atol=0.005)
 
 
 def test_nothing_held_out_or_tested_is_learned_from() -> None:
@@ -217,7 +219,10 @@ def test_nothing_held_out_or_tested_is_learned_from() -> None:
     faces.images[free[0]] = faces.images[apart[0]]
     faces.images[free[1]] = test.images[0]
     faces.images[free[2]] = 128
-    np.testing.assert_array_equal(learnable(faces, test, seed=4), free[3:])
+    # Mirrored and brighter, and a little blurred, it is still the same picture.
+    faces.images[free[3]] = test.images[1][:, ::-1] // 2 + 60
+    faces.images[free[4]] = cv2.GaussianBlur(test.images[2], (3, 3), 0.6)
+    np.testing.assert_array_equal(learnable(faces, test, seed=4), free[5:])
 
 
 def test_training_ends_in_files_the_encoder_loads(data: Path, tmp_path: Path) -> None:
@@ -252,6 +257,33 @@ def test_an_interrupted_training_goes_on_where_it_stopped(
     with pytest.raises(UserFacingError, match="other settings"):
         train_expression(data, tmp_path / "out", seed=3, epochs=2, batch_size=16)
     resumed = train_expression(data, tmp_path / "out", seed=2, epochs=2, batch_size=16)
+    assert resumed["sha256"] == whole["sha256"]
+
+
+def test_a_training_can_be_wound_down_while_it_runs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"seed": 2, "epochs": 9, "batch_size": 16}
+    whole = train_expression(data, tmp_path / "whole", wind_down=(1, 3), **settings)
+    assert whole["best_epoch"] <= 3
+    assert "--epochs 9" in whole["command"]
+    assert "--wind-down 1 3" in whole["command"]
+
+    evaluate = expression_training.evaluate
+    finished = 0
+
+    def interrupted(*arguments: object) -> object:
+        nonlocal finished
+        finished += 1
+        if finished == 2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(expression_training, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_expression(data, tmp_path / "out", **settings)
+    monkeypatch.undo()
+    resumed = train_expression(data, tmp_path / "out", wind_down=(1, 3), **settings)
     assert resumed["sha256"] == whole["sha256"]
 
 
