@@ -33,8 +33,8 @@ def low_rank(
     for name, matrix in after.items():
         left, values, right = torch.linalg.svd(matrix - before[name], full_matrices=False)
         root = values[:rank].sqrt()
-        factors[f"{name}{_UP}"] = (left[:, :rank] * root).half().contiguous()
-        factors[f"{name}{_DOWN}"] = (root[:, None] * right[:rank]).half().contiguous()
+        factors[f"{name}{_UP}"] = (left[:, :rank] * root).half().cpu().contiguous()
+        factors[f"{name}{_DOWN}"] = (root[:, None] * right[:rank]).half().cpu().contiguous()
     return factors
 
 

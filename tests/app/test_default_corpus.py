@@ -119,3 +119,19 @@ def test_features_kept_of_another_corpus_are_not_taken(tmp_path: Path) -> None:
     np.save(tmp_path / "text.npy", np.zeros((3, 384), np.float32))
     with pytest.raises(UserFacingError, match="delete it"):
         embed_lines([lines(2)], lambda texts: np.zeros((len(texts), 384)), tmp_path / "text.npy")
+
+
+def test_words_are_blended_with_others_but_mostly_stay_what_they_are() -> None:
+    rng = np.random.default_rng(2)
+    text = rng.normal(size=(210, 64)).astype(np.float32)
+    text /= np.linalg.norm(text, axis=1, keepdims=True)
+    strangers = rng.permutation(text)
+    rates = DrawRates(1.0, 1.0, text_blend=0.5)
+    drawer = Drawer(bank(5), bank(1), PRIORS, rates, 0, strangers)
+    blended = drawer("d", lines(210), text).text
+    np.testing.assert_allclose(np.linalg.norm(blended, axis=1), 1.0, rtol=1e-5)
+    likeness = (blended * text).sum(axis=1)
+    assert likeness.min() > 0.5
+    assert 0.8 < likeness.mean() < 0.99
+    plain = Drawer(bank(5), bank(1), PRIORS, rates, 0)("d", lines(210), text).text
+    np.testing.assert_array_equal(plain, text)
