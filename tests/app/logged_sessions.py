@@ -11,7 +11,7 @@ from tests.app.synthetic_session import reading
 
 
 def write_log(folder: Path, events: Iterable[Event]) -> Path:
-    with EventLog(folder) as log:
+    with EventLog.for_export(folder) as log:
         for event in events:
             log(event)
     return folder

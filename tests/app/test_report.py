@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.assets import DEFAULT_CHECKPOINT
 from app.events import Event, SessionStarted, UtteranceLabelled
 from app.session.logged import read_session
 from app.session.redaction import redacted
@@ -215,7 +216,9 @@ def test_the_card_is_that_of_the_checkpoint_that_read_the_session(tmp_path: Path
     script = one_utterance("Hello.")
     shipped = page(tmp_path / "shipped", script).said
     assert "sdt-live default checkpoint" in shipped
-    assert "62.9 / 64.0" in shipped
+    card = json.loads((DEFAULT_CHECKPOINT / "card.json").read_text("utf-8"))
+    fused = card["figures"]["test, prefix (as live)"]["fused"]
+    assert f"{100 * fused['weighted_f1']:.1f} / {100 * fused['accuracy']:.1f}" in shipped
     started = script[0]
     assert isinstance(started, SessionStarted)
     own = tmp_path / "own"
