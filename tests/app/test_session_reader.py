@@ -26,6 +26,7 @@ from app.events import (
     Event,
     ProblemOccurred,
     Reading,
+    ShiftMeasured,
     SpeakerRenamed,
     UtteranceProvisional,
     UtteranceReassigned,
@@ -58,6 +59,7 @@ CARD_OF_TALK = SessionCard(
 )
 
 OTHERS: list[Event] = [
+    ShiftMeasured(media_time=60.0, text=0.2, audio=1.4, visual=None),
     SpeakerRenamed(media_time=80.0, speaker=1, name="Zoë"),
     EnrolmentAsked(media_time=80.0, name="Ada", seconds=3.0),
     UtteranceProvisional(
