@@ -132,3 +132,15 @@ def test_what_is_wrong_is_told_in_one_sentence(
     assert "no checkpoint folder" in complaint("--checkpoint", tmp_path / "nowhere")
     assert "cannot be written" in complaint("--json", other / "figures.json")
     assert "no device 'tpu'" in complaint("--device", "tpu")
+
+
+def test_the_card_needs_the_corpora(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--card", str(tmp_path), "--cache", str(tmp_path)]) == 2
+    assert "meld" in capsys.readouterr().err
+
+
+def test_something_to_evaluate_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert "--card" in capsys.readouterr().err
