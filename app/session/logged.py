@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from app.events import (
     DeviceChanged,
@@ -23,6 +24,12 @@ from app.events import (
     UtteranceLabelled,
     UtteranceReassigned,
     UtteranceRevised,
+)
+from app.session.reader import (
+    MOST_EVENT_BYTES,
+    MOST_LINE_BYTES,
+    open_plain,
+    require_size,
 )
 from app.state import SessionState, Snapshot
 from live_features.emotions import EMOTIONS, MODALITIES
@@ -78,22 +85,20 @@ def read_session(folder: Path) -> LoggedSession:
         UserFacingError: there is no log, it cannot be read, or it is damaged before its last line.
     """
     path = folder / LOG_NAME
-    try:
-        text = path.read_bytes().decode("utf-8", "replace")
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.lexists(path):
         raise UserFacingError(
             f"There is no {LOG_NAME} in {folder}: give a folder that sdt-live --export wrote."
-        ) from None
-    except OSError as error:
-        raise UserFacingError(
-            f"{path} cannot be read ({error.strerror}): check its permissions."
-        ) from error
-    lines = text.split("\n")
-    # Every whole line ends in a newline, so what follows the last one was cut off while written.
-    torn = lines.pop() != ""
+        )
+    with open_plain(folder, LOG_NAME) as file:
+        require_size(file, folder, LOG_NAME, MOST_EVENT_BYTES)
+        return _folded(file, path)
+
+
+def _folded(file: BinaryIO, path: Path) -> LoggedSession:
     state = SessionState()
     started: SessionStarted | None = None
     delays = []
+    lines = _Lines(file)
     for event in _events(lines, path):
         match event:
             case SessionStarted():
@@ -111,15 +116,32 @@ def read_session(folder: Path) -> LoggedSession:
         raise UserFacingError(
             f"{path} holds no session: give a folder that sdt-live --export wrote."
         )
-    return LoggedSession(state.snapshot(), started, tuple(delays), torn)
+    return LoggedSession(state.snapshot(), started, tuple(delays), lines.torn)
 
 
-def _events(lines: list[str], path: Path) -> Iterator[Event]:
+class _Lines:
+    """The whole lines of a log; afterwards ``torn`` says whether one was cut off while written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.torn = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self._file.readline(MOST_LINE_BYTES + 1):
+            if not line.endswith(b"\n") and len(line) <= MOST_LINE_BYTES:
+                self.torn = True
+                return
+            yield line
+
+
+def _events(lines: Iterable[bytes], path: Path) -> Iterator[Event]:
     for number, line in enumerate(lines, 1):
         try:
-            fields = json.loads(line)
+            if len(line) > MOST_LINE_BYTES:
+                raise ValueError("too long")
+            fields = json.loads(line.decode("utf-8", "replace"))
             event = _event(fields)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise UserFacingError(
                 f"Line {number} of {path} is damaged: take another copy of the session."
             ) from None

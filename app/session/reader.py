@@ -63,7 +63,7 @@ class RecordedSession:
         self.folder = folder
         self.name = folder.absolute().name
         self.notes: list[str] = []
-        with _opened(folder, CARD) as file:
+        with open_plain(folder, CARD) as file:
             data = _contents(file, folder, CARD, session_card.MOST_BYTES)
         try:
             self.card = SessionCard.from_json(data.decode("utf-8"))
@@ -85,8 +85,8 @@ class RecordedSession:
         if not (self.folder / EVENTS).exists() and not (self.folder / EVENTS).is_symlink():
             self.notes.append(f"{self.name} has no {EVENTS}: nothing was made of it.")
             return
-        with _opened(self.folder, EVENTS) as file:
-            _require_size(file, self.folder, EVENTS, MOST_EVENT_BYTES)
+        with open_plain(self.folder, EVENTS) as file:
+            require_size(file, self.folder, EVENTS, MOST_EVENT_BYTES)
             yield from self._checked(file)
 
     def media(self, clock: Clock) -> RecordingSource:
@@ -95,7 +95,7 @@ class RecordedSession:
         Raises:
             UserFacingError: it cannot be played.
         """
-        _opened(self.folder, MEDIA).close()
+        open_plain(self.folder, MEDIA).close()
         channels = self.card.channels
         return RecordingSource(
             self.folder / MEDIA, clock, name=self.name, channels=channels if channels else None
@@ -180,7 +180,7 @@ def _require(holds: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
-def _opened(folder: Path, name: str) -> BinaryIO:
+def open_plain(folder: Path, name: str) -> BinaryIO:
     """A file of the session: a plain one that lies in the folder itself.
 
     A link may lead anywhere, and opening a pipe may never return.
@@ -204,7 +204,8 @@ def _opened(folder: Path, name: str) -> BinaryIO:
         ) from None
 
 
-def _require_size(file: BinaryIO, folder: Path, name: str, most: int) -> None:
+def require_size(file: BinaryIO, folder: Path, name: str, most: int) -> None:
+    """Raises :class:`UserFacingError` where a file of the session is larger than ``most`` bytes."""
     if os.fstat(file.fileno()).st_size > most:
         raise UserFacingError(
             f"{name} in {folder} is larger than any that this program writes; choose another."
@@ -212,5 +213,5 @@ def _require_size(file: BinaryIO, folder: Path, name: str, most: int) -> None:
 
 
 def _contents(file: BinaryIO, folder: Path, name: str, most: int) -> bytes:
-    _require_size(file, folder, name, most)
+    require_size(file, folder, name, most)
     return file.read(most)

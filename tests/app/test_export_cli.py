@@ -209,6 +209,25 @@ def test_a_folder_without_a_session_is_one_sentence_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("harm", ["a link", "an endless line", "nested without end"])
+def test_a_log_made_by_a_stranger_is_refused(
+    logged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], harm: str
+) -> None:
+    folder = tmp_path / "strange"
+    folder.mkdir()
+    log = folder / "events.jsonl"
+    if harm == "a link":
+        try:
+            log.symlink_to(logged / "events.jsonl")
+        except OSError as error:
+            pytest.skip(f"this user may not make links ({error})")
+    else:
+        log.write_text('"' + "x" * 400_000 if harm == "an endless line" else "[" * 200_000 + "\n")
+    assert main(["export", str(folder)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["events.jsonl"]
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(
     logged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
