@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +13,7 @@ from app.allocator import share_one_heap
 from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA
 from app.logs import start_logging
 from app.options import BEST_WHISPER, DEVICES, LiveOptions, ModelOptions, RunOptions
-from app.preview import LatestFrame
-from app.reading import opened, read
 from app.session.card import SUFFIX
-from app.state import SessionState
 from app.terminal import run_headless, show_as_recorded
 from live_features.errors import UserFacingError
 from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
@@ -193,29 +189,17 @@ def run_windowed(run: RunOptions, *, screenshot_at: tuple[float, Path] | None = 
     With ``screenshot_at`` the window saves a picture of itself at that media time, and closes when
     the replay has ended.
     """
+    from app.conversation import Conversation  # noqa: PLC0415
     from app.ui.run import run_window  # noqa: PLC0415 - Qt only where a window is wanted
 
-    state, preview = SessionState(), LatestFrame()
-    with opened(run) as session:
-
-        def work(stop: threading.Event) -> None:
-            read(
-                session,
-                state,
-                report=lambda doing: state.show(message=doing),
-                progress=lambda time: state.show(position=time),
-                preview=preview,
-                stop=stop,
-            )
-
-        return run_window(
-            state,
-            preview,
-            title=f"{run.name} - sdt-live",
-            work=work,
-            close_when_ended=screenshot_at is not None,
-            screenshot_at=screenshot_at,
-        )
+    conversation = Conversation(run)
+    # What is wrong with a path is told in the terminal where it was typed, without a window.
+    conversation.open()
+    return run_window(
+        conversation,
+        close_when_ended=screenshot_at is not None,
+        screenshot_at=screenshot_at,
+    )
 
 
 def _headless(asked: bool) -> tuple[bool, str | None]:

@@ -20,17 +20,20 @@ class Bridge(QObject):
     session_changed = Signal(object)
     frame_changed = Signal(object)
 
-    def __init__(self, state: SessionState, preview: LatestFrame, parent: QObject) -> None:
+    def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._state = state
-        self._preview = preview
+        self._state = SessionState()
+        self._preview = LatestFrame()
         self._version: int | None = None
         self._frame: object = None
         self._timer = QTimer(self)
         self._timer.setInterval(_PERIOD_MS)
         self._timer.timeout.connect(self.poll)
 
-    def start(self) -> None:
+    def watch(self, state: SessionState, preview: LatestFrame) -> None:
+        """Look at these from now on, and tell of them at once."""
+        self._state, self._preview = state, preview
+        self._version = self._frame = None
         self.poll()
         self._timer.start()
 

@@ -19,8 +19,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.preview import LatestFrame
-from app.state import SessionState, Snapshot
+from app.conversation import Conversation
+from app.state import Snapshot
 from app.ui.bridge import Bridge
 from app.ui.theme import DARK, LIGHT, Theme, palette, scaled_font, style_sheet
 from app.ui.views.emotions import EmotionLegend, EmotionsView
@@ -39,14 +39,13 @@ _MESSAGE_WIDTH = 640
 class MainWindow(QMainWindow):
     """Shows a session while it happens and stays open afterwards.
 
-    Everything comes by polling ``state`` and ``preview``; the window never waits for the engine.
+    Everything comes by polling the conversation; the window never waits for its engine.
     ``on_close`` is called once, when the window closes.
     """
 
-    def __init__(
-        self, state: SessionState, preview: LatestFrame, *, on_close: Callable[[], None]
-    ) -> None:
+    def __init__(self, *, on_close: Callable[[], None]) -> None:
         super().__init__()
+        self.conversation: Conversation | None = None
         self._on_close: Callable[[], None] | None = on_close
         font = self.font()
         font.setPointSizeF(max(_SMALLEST_TYPE, font.pointSizeF()))
@@ -62,7 +61,7 @@ class MainWindow(QMainWindow):
         self.transcript = TranscriptView(self.theme)
         self.status = StatusView()
         self.follower = Follower((self.lanes, self.gates), self)
-        self.bridge = Bridge(state, preview, self)
+        self.bridge = Bridge(self)
 
         self._make_actions()
         self.pages = QStackedWidget()
@@ -82,14 +81,38 @@ class MainWindow(QMainWindow):
         self._name_gates(False)
         self.bridge.session_changed.connect(self._show_snapshot)
         self.bridge.frame_changed.connect(self._show_frame)
-        self.bridge.start()
+
+    def show_conversation(self, conversation: Conversation) -> None:
+        """Show this one from now on; the one before, if any, ends by itself."""
+        self.end_conversation()
+        self.conversation = conversation
+        self.setWindowTitle(conversation.title)
+        self.bridge.watch(conversation.state, conversation.preview)
+
+    def end_conversation(self) -> None:
+        """End what is shown, and show nothing more of it."""
+        self.bridge.stop()
+        if self.conversation is not None:
+            self.conversation.close()
+            self.conversation = None
+            self._clear()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         self.bridge.stop()
+        if self.conversation is not None:
+            self.conversation.close()
         if self._on_close is not None:
             on_close, self._on_close = self._on_close, None
             on_close()
         event.accept()
+
+    def _clear(self) -> None:
+        for view in (self.video, self.lanes, self.gates):
+            view.reset()
+        self.pages.setCurrentIndex(0)
+        self._show_snapshot(Snapshot())
+        self.transcript.follow()
+        self.follower.set_following(True)
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
         for view in (self.video, self.caption, self.emotions, self.lanes, self.gates):

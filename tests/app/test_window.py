@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from synthetic_session import UTTERANCES, reading, session, with_problem
 
+from app.conversation import Conversation
 from app.events import (
     DeviceChanged,
     EffortChanged,
@@ -23,7 +24,7 @@ from app.events import (
     UtteranceProvisional,
     UtteranceRevised,
 )
-from app.preview import LatestFrame
+from app.options import RunOptions
 from app.state import SessionState
 from app.ui.availability import APT_LINE, has_display, ignore_foreign_plugins, qt_unavailable
 from live_features.emotions import EMOTIONS
@@ -49,17 +50,27 @@ Open = Callable[..., MainWindow]
 @pytest.fixture
 def open_window(qtbot: Any) -> Open:
     def open_(state: SessionState, *, frame: VideoFrame | None = None) -> MainWindow:
-        preview = LatestFrame()
-        if frame is not None:
-            preview.put(frame)
-        window = MainWindow(state, preview, on_close=lambda: None)
+        window = MainWindow(on_close=lambda: None)
         qtbot.addWidget(window)
+        window.show_conversation(made_up(state, frame))
         with qtbot.waitActive(window):
             window.show()
             window.activateWindow()
         return window
 
     return open_
+
+
+def made_up(
+    state: SessionState | None = None,
+    frame: VideoFrame | None = None,
+    work: Callable[[Conversation], None] = lambda _: None,
+) -> Conversation:
+    conversation = Conversation(RunOptions(Path("made-up.mp4")), work)
+    conversation.state = state or conversation.state
+    if frame is not None:
+        conversation.preview.put(frame)
+    return conversation
 
 
 def rows(window: MainWindow) -> list[str]:
@@ -384,37 +395,58 @@ def test_light_and_dark(open_window: Open, qtbot: Any) -> None:
     assert not has_colour(pixels(window.lanes.grab().toImage()), first.panel)
 
 
+def test_another_conversation_starts_from_nothing(open_window: Open, qtbot: Any) -> None:
+    frame = VideoFrame(image=np.full((360, 640, 3), 90, np.uint8), time=30.0)
+    window = open_window(session(), frame=frame)
+    first = window.conversation
+    assert first is not None
+    window.follow_action.setChecked(False)
+
+    second = made_up()
+    window.show_conversation(second)
+
+    assert first.stopping.is_set()
+    assert not second.stopping.is_set()
+    assert rows(window) == []
+    assert window.lanes.bars == window.gates.bars == {}
+    assert window.emotions.utterance is None
+    assert window.caption.accessibleDescription() == ""
+    assert window.pages.currentIndex() == 0
+    assert window.follow_action.isChecked()
+    assert not window.status.position.isVisible()
+
+    short = session(until=22.0)
+    window.show_conversation(made_up(short))
+    assert len(rows(window)) == len(short.snapshot().utterances) == len(window.lanes.bars)
+    assert not has_colour(pixels(window.video.grab().toImage()), "#5A5A5A")
+
+
 def test_closing_tells_the_engine_once(qtbot: Any) -> None:
     closed: list[bool] = []
-    window = MainWindow(session(), LatestFrame(), on_close=lambda: closed.append(True))
+    window = MainWindow(on_close=lambda: closed.append(True))
     qtbot.addWidget(window)
+    conversation = made_up(session())
+    window.show_conversation(conversation)
     window.show()
     qtbot.keyClick(window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
     window.close()
     assert closed == [True]
+    assert conversation.stopping.is_set()
 
 
 def test_run_window_shows_the_work_and_saves_a_screenshot(qapp: Any, tmp_path: Path) -> None:
-    state = SessionState()
     image = tmp_path / "window.png"
 
-    def work(stop: threading.Event) -> None:
+    def work(conversation: Conversation) -> None:
         finished = session()
-        state.show(
+        conversation.state.show(
             **{
                 field: getattr(finished.snapshot(), field)
                 for field in ("utterances", "speakers", "position", "duration", "phase")
             }
         )
 
-    code = run_window(
-        state,
-        LatestFrame(),
-        title="test",
-        work=work,
-        close_when_ended=True,
-        screenshot_at=(20.0, image),
-    )
+    code = run_window(made_up(work=work), close_when_ended=True, screenshot_at=(20.0, image))
     assert code == 0
     assert QImage(str(image)).width() >= 1000
 
@@ -428,14 +460,14 @@ def test_closing_the_window_stops_the_work(qapp: Any) -> None:
     started = threading.Event()
     stopped: list[bool] = []
 
-    def work(stop: threading.Event) -> None:
+    def work(conversation: Conversation) -> None:
         started.set()
-        stopped.append(stop.wait(20.0))
+        stopped.append(conversation.stopping.wait(20.0))
 
     timer = QTimer(interval=20)
     timer.timeout.connect(lambda: close_all_windows() if started.is_set() else None)
     timer.start()
-    assert run_window(SessionState(), LatestFrame(), title="test", work=work) == 0
+    assert run_window(made_up(work=work)) == 0
     timer.stop()
     assert stopped == [True]
 
@@ -443,34 +475,27 @@ def test_closing_the_window_stops_the_work(qapp: Any) -> None:
 def test_a_window_closed_before_the_work_began_starts_none(qapp: Any) -> None:
     started: list[bool] = []
     QTimer.singleShot(0, close_all_windows)
-    code = run_window(
-        SessionState(), LatestFrame(), title="test", work=lambda _: started.append(True)
-    )
-    assert code == 0
+    assert run_window(made_up(work=lambda _: started.append(True))) == 0
     assert started == []
 
 
 def test_a_failure_a_person_can_mend_is_shown_and_gives_code_2(qapp: Any) -> None:
-    state = SessionState()
-
-    def work(stop: threading.Event) -> None:
+    def work(conversation: Conversation) -> None:
         raise UserFacingError("The folder is not readable: choose another.")
 
-    code = run_window(state, LatestFrame(), title="test", work=work, close_when_ended=True)
-    assert code == 2
-    assert state.snapshot().message == "The folder is not readable: choose another."
+    conversation = made_up(work=work)
+    assert run_window(conversation, close_when_ended=True) == 2
+    assert conversation.state.snapshot().message == "The folder is not readable: choose another."
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_mistake_of_our_own_ends_in_phase_failed(qapp: Any) -> None:
-    state = SessionState()
-
-    def work(stop: threading.Event) -> None:
+    def work(conversation: Conversation) -> None:
         raise ZeroDivisionError
 
-    code = run_window(state, LatestFrame(), title="test", work=work, close_when_ended=True)
-    assert code == 1
-    assert state.snapshot().phase == "failed"
+    conversation = made_up(work=work)
+    assert run_window(conversation, close_when_ended=True) == 1
+    assert conversation.state.snapshot().phase == "failed"
 
 
 def test_an_opencv_plugin_folder_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

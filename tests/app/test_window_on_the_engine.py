@@ -7,10 +7,9 @@ import threading
 import pytest
 
 from app.assets import DEMO_MEDIA
-from app.cli import opened, read
+from app.conversation import Conversation
 from app.options import ModelOptions, RunOptions
-from app.preview import LatestFrame
-from app.state import SessionState, Snapshot
+from app.state import Snapshot
 from app.ui.availability import qt_unavailable
 
 if _MISSING := qt_unavailable():
@@ -24,7 +23,9 @@ from app.ui.run import run_window
 
 @pytest.mark.usefixtures("qapp")
 def test_closing_in_the_middle_labels_what_was_heard_and_leaves_nothing_running() -> None:
-    state, preview = SessionState(), LatestFrame()
+    run = RunOptions(DEMO_MEDIA, speed=2.0, models=ModelOptions(offline=True))
+    conversation = Conversation(run)
+    state = conversation.state
     seen: list[Snapshot] = []
 
     def close_after_the_first_label() -> None:
@@ -37,23 +38,12 @@ def test_closing_in_the_middle_labels_what_was_heard_and_leaves_nothing_running(
     timer.setInterval(20)
     timer.timeout.connect(close_after_the_first_label)
     timer.start()
-    with opened(RunOptions(DEMO_MEDIA, speed=2.0, models=ModelOptions(offline=True))) as session:
-
-        def work(stop: threading.Event) -> None:
-            read(
-                session,
-                state,
-                report=lambda doing: state.show(message=doing),
-                progress=lambda time: state.show(position=time),
-                preview=preview,
-                stop=stop,
-            )
-
-        status = run_window(state, preview, title="sdt-live", work=work)
+    conversation.open()
+    status = run_window(conversation)
     timer.stop()
     assert status == 0
     assert seen[0].phase == "running"
-    assert preview.get() is not None
+    assert conversation.preview.get() is not None
     now = state.snapshot()
     assert now.phase == "ended"
     assert 1 <= len(now.utterances) < 10

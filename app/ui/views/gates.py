@@ -9,7 +9,7 @@ from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen
 from app.state import LabelledUtterance, Snapshot
 from app.ui.theme import DARK, Theme, blend, ink_on, scaled_font
 from app.ui.views.painting import draw_modality, numbers_html, percent, speaker_name, students
-from app.ui.views.timeline import GUTTER, TimeBar, TimePlot
+from app.ui.views.timeline import GUTTER, TimeBar, TimePlot, forget
 from live_features.emotions import MODALITIES
 
 
@@ -120,6 +120,11 @@ class GatesView(TimePlot):
             line.setZValue(20)
             self.addItem(line, ignoreBounds=True)
         self.getViewBox().setYRange(0, 1, padding=0)
+
+    def reset(self) -> None:
+        """Forget all utterances."""
+        forget(self.bars)
+        self._shown = ()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         if snapshot.utterances is self._shown:

@@ -11,7 +11,7 @@ from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen, QPolygo
 from app.state import LabelledUtterance, OpenUtterance, Snapshot
 from app.ui.theme import DARK, Theme, blend, draw_face, ink_on, scaled_font
 from app.ui.views.painting import draw_chip, numbers_html, percent, speaker_name, verdict
-from app.ui.views.timeline import GUTTER, TimeBar, TimePlot
+from app.ui.views.timeline import GUTTER, TimeBar, TimePlot, forget
 from live_features.emotions import EMOTIONS
 
 _HEAD, _FOOT = 19.0, 9.0  # pixels above and below a bar, for what it was and for shifts
@@ -232,6 +232,12 @@ class LanesView(TimePlot):
     def speaking(self) -> bool:
         """Whether the open utterance is drawn."""
         return bool(self.open_bar.isVisible())
+
+    def reset(self) -> None:
+        """Forget all utterances."""
+        forget(self.bars)
+        self._shown = ()
+        self.open_bar.show_reading(None)
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         heard = max((u.speaker + 1 for u in snapshot.utterances), default=0)

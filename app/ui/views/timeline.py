@@ -7,6 +7,9 @@ moves its picture.
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import TypeVar
+
 import pyqtgraph as pg
 from PySide6.QtCore import QObject, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QPainter, QPen, QPixmap, QPixmapCache
@@ -19,6 +22,8 @@ from PySide6.QtWidgets import (
 
 from app.ui.theme import Theme, scaled_font
 from app.ui.views.painting import clock
+
+_Bar = TypeVar("_Bar", bound="TimeBar")
 
 GUTTER = 104
 """Width in pixels left of the plots, the same in both so that their times line up."""
@@ -148,6 +153,10 @@ class TimeBar(QGraphicsRectItem):
         self.setAcceptHoverEvents(True)
         view.addItem(self, ignoreBounds=True)
 
+    def remove(self) -> None:
+        """Leave the plot for good."""
+        self._view.removeItem(self)
+
     def place(self, start: float, end: float, bottom: float, height: float = 1.0) -> None:
         self.setRect(QRectF(start, bottom, max(end - start, 0.05), height))
 
@@ -216,3 +225,10 @@ class TimeBar(QGraphicsRectItem):
             painter.setPen(QPen(QColor(self.theme.text), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(box.adjusted(1, 1, -1, -1))
+
+
+def forget(bars: MutableMapping[int, _Bar]) -> None:
+    """Take all of these from their plot."""
+    for bar in bars.values():
+        bar.remove()
+    bars.clear()

@@ -75,6 +75,11 @@ class TranscriptModel(QAbstractListModel):
             self._changed(0, len(self._utterances) - 1)
         if snapshot.utterances is self._utterances:
             return
+        if len(snapshot.utterances) < len(self._utterances):
+            self.beginResetModel()
+            self._utterances = snapshot.utterances
+            self.endResetModel()
+            return
         known = len(self._utterances)
         before, self._utterances = self._utterances, snapshot.utterances[:known]
         for row, (old, new) in enumerate(zip(before, self._utterances, strict=True)):

@@ -73,6 +73,12 @@ class VideoView(QWidget):
             self.updateGeometry()
         self.update()
 
+    def reset(self) -> None:
+        """Forget the picture."""
+        self._image = self._pixels = None
+        self.updateGeometry()
+        self.update()
+
     def show_snapshot(self, snapshot: Snapshot) -> None:
         if snapshot.has_video != self._has_video:
             self._has_video = snapshot.has_video
