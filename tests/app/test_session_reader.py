@@ -32,7 +32,7 @@ from app.events import (
     UtteranceReassigned,
     from_json,
 )
-from app.session import reader
+from app.session import event_file
 from app.session.card import CARD, MEDIA, SessionCard
 from app.session.exports import export
 from app.session.log import EVENTS, EventLog
@@ -256,11 +256,11 @@ def test_enormous_files_are_not_read(folder: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(UserFacingError, match="larger than any"):
         RecordedSession(folder)
     (folder / CARD).write_text(CARD_OF_TALK.to_json(), encoding="utf-8")
-    monkeypatch.setattr(reader, "MOST_EVENT_BYTES", 1_000)
+    monkeypatch.setattr(event_file, "MOST_EVENT_BYTES", 1_000)
     with pytest.raises(UserFacingError, match="larger than any"):
         list(RecordedSession(folder).events())
     monkeypatch.undo()
-    (folder / EVENTS).write_bytes(b"x" * 3 * reader.MOST_LINE_BYTES)
+    (folder / EVENTS).write_bytes(b"x" * 3 * event_file.MOST_LINE_BYTES)
     with pytest.raises(UserFacingError, match="too long"):
         list(RecordedSession(folder).events())
 
@@ -270,6 +270,7 @@ def _line(original: Event, **changes: object) -> bytes:
 
 
 LABELLED = next(e for e in STORY if e.kind == "utterance_labelled")
+FIRST = LABELLED.to_json().encode() + b"\n"
 READING = json.loads(LABELLED.to_json())["reading"]
 
 
@@ -290,9 +291,7 @@ READING = json.loads(LABELLED.to_json())["reading"]
         _line(LABELLED, reading={**READING, "fused": None}),
         _line(LABELLED, reading={**READING, "gates": [0.5, 0.5]}),
         _line(LABELLED, reading=READING["fused"]),
-        _line(LABELLED, event="shell", command="rm"),
         _line(LABELLED, event=["utterance_labelled"]),
-        _line(LABELLED, more=1),
         b"[" * 100_000 + b"\n",
         b'{"event": "problem_occurred", "media_time": ' + b"1" * 5_000 + b"}\n",
         b"\xff\n",
@@ -303,6 +302,24 @@ def test_an_event_that_no_engine_would_send(folder: Path, line: bytes) -> None:
     (folder / EVENTS).write_bytes(LINES[0] + line + LINES[1])
     with pytest.raises(UserFacingError, match=r"Line 2 of events\.jsonl"):
         list(RecordedSession(folder).events())
+
+
+def test_what_a_later_version_adds_is_passed_over_with_a_note(folder: Path) -> None:
+    more = {**READING, "mood": 1}
+    later = [_line(LABELLED, more=1, reading=more), _line(LABELLED, event="weather_changed")]
+    (folder / EVENTS).write_bytes(b"".join([*LINES[: LINES.index(FIRST)], *later]))
+    session = RecordedSession(folder)
+    assert [event.to_json().encode() + b"\n" for event in session.events()][-1] == FIRST
+    assert len(session.notes) == 1
+    assert "later version" in session.notes[0]
+
+
+def test_what_an_earlier_version_did_not_tell_has_its_default(folder: Path) -> None:
+    told = json.loads(LINES[0])
+    del told["speed"]
+    (folder / EVENTS).write_bytes(json.dumps(told).encode() + b"\n")
+    started = next(RecordedSession(folder).events())
+    assert started.speed is None  # type: ignore[attr-defined]
 
 
 def test_texts_cannot_talk_to_the_terminal(folder: Path) -> None:
