@@ -23,8 +23,9 @@ from live_features.media import AudioBlock
 from live_features.turns import TurnFinder
 from live_features.voice_activity import VoiceActivityDetector
 
-_LOOK = 8192
-"""Samples after which it is looked whether somebody else has taken over, half a second."""
+_LOOK, _LOOK_SOON = 8192, 2048
+"""Samples after which it is looked whether somebody else has taken over: half a second, and an
+eighth where there was a hint."""
 _FIRST_PARTIAL = 0.9
 _PARTIAL_INTERVAL = 1.0
 
@@ -141,6 +142,7 @@ class _Line:
         self._offer_partial = offer_partial
         self._find_turns = find_turns
         self._heard = 0
+        self._look_due = _LOOK
         self._endpointer = Endpointer(voice_activity, reads_finished=self._ask)
         self._speculation: Speculation | None = None
         self._partial_due = 0.0
@@ -149,7 +151,7 @@ class _Line:
         samples = block.samples[:, self._channel or 0]
         while len(samples):
             # Always after the same samples, however they are cut into blocks.
-            piece = samples[: _LOOK - self._heard % _LOOK]
+            piece = samples[: _LOOK_SOON - self._heard % _LOOK_SOON]
             samples = samples[len(piece) :]
             self._heard += len(piece)
             self._hear(piece)
@@ -166,16 +168,19 @@ class _Line:
             self._find_turns.push(samples)
         for event in self._endpointer.push(samples):
             self._handle(event)
-        if self._heard % _LOOK == 0:
+        if self._heard >= self._look_due:
             self._look_for_turns()
 
     def _look_for_turns(self) -> None:
+        self._look_due = self._heard + _LOOK
         opened = self._endpointer.open_utterance()
         if self._find_turns is None or opened is None:
             return
-        change = self._find_turns.change(opened.start)
-        if change is not None and change < opened.end:
-            for event in self._endpointer.split(change):
+        look = self._find_turns.look(opened.start)
+        if look.hint:
+            self._look_due = self._heard + _LOOK_SOON
+        if look.change is not None and look.change < opened.end:
+            for event in self._endpointer.split(look.change):
                 self._handle(event)
 
     def _ask(self, candidate: SpeechSegment) -> bool:

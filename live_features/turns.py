@@ -6,6 +6,7 @@ entropy loss for neural speaker diarization*): of up to three people in a window
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,20 @@ _PEOPLE = ((1, 4, 5), (2, 4, 6), (3, 5, 6))  # classes in which each of the thre
 _LEAST_FRAMES = 10
 _SWITCH = 12.0  # nats that another speaker must be likelier by
 _FLOOR = 0.02
+_RECENT = 0.3  # seconds in which a hint is looked for
+_HINT = 0.2  # mean probability of another speaker that is one
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the recent sound says.
+
+    ``change`` is the second at which somebody else took over, None if nobody is known to have.
+    ``hint`` tells that somebody may just be doing so: it is worth to look again soon.
+    """
+
+    change: float | None = None
+    hint: bool = False
 
 
 class SpeakerSegmentation(nn.Module):
@@ -81,23 +96,27 @@ class TurnFinder:
         self._recent = np.concatenate([self._recent, samples])[-round(WINDOW * SAMPLE_RATE) :]
         self._heard += len(samples)
 
-    def change(self, since: float) -> float | None:
-        """When, after ``since``, somebody else began to speak; None if nobody did. In seconds."""
+    def look(self, since: float) -> Look:
+        """Whether, after ``since`` (seconds), somebody else began to speak."""
         now = self._heard / SAMPLE_RATE
         begins = now - len(self._recent) / SAMPLE_RATE
         if now - max(since, begins) < SHORTEST_TURN + SURE_AFTER:
-            return None
+            return Look()
         probabilities = self._listen()
         times = begins + _FIRST + _STEP * np.arange(len(probabilities))
         within = times >= since
         if within.sum() < _LEAST_FRAMES:
-            return None
-        times, path = times[within], _speakers(probabilities[within])
-        for i in np.flatnonzero(np.diff(path)):
+            return Look()
+        times, active = times[within], _active(probabilities[within])
+        path = _speakers(active, probabilities[within, 0])
+        changes = np.flatnonzero(np.diff(path))
+        for i in changes:
             at = float(times[i] + times[i + 1]) / 2
             if since + SHORTEST_TURN < at <= now - SURE_AFTER:
-                return at
-        return None
+                return Look(change=at, hint=True)
+        lately = active[times > now - _RECENT - _FIRST]
+        others = np.delete(lately, path[-1], axis=1)
+        return Look(hint=len(changes) > 0 or bool((others.mean(axis=0) > _HINT).any()))
 
     @torch.inference_mode()
     def _listen(self) -> NDArray[np.float32]:
@@ -105,13 +124,18 @@ class TurnFinder:
         return self._segmentation(torch.from_numpy(self._recent)[None, None])[0].numpy()
 
 
-def _speakers(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+def _active(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(F, 7) to (F, 3): how likely each of the three speaks, alone or not."""
+    return np.stack([probabilities[:, list(classes)].sum(1) for classes in _PEOPLE], axis=1)
+
+
+def _speakers(active: NDArray[np.float32], silence: NDArray[np.float32]) -> NDArray[np.int64]:
     """Who of the three has the floor in each frame (F,), by the likeliest path with few changes.
 
-    Silence speaks for nobody, so a speaker keeps the floor through a pause.
+    ``active`` (F, 3) says how likely each speaks, ``silence`` (F,) that nobody does. Silence speaks
+    for nobody, so a speaker keeps the floor through a pause.
     """
-    active = np.stack([probabilities[:, list(classes)].sum(1) for classes in _PEOPLE], axis=1)
-    scores = np.log(np.clip(active + probabilities[:, :1], _FLOOR, 1.0))  # (F, 3)
+    scores = np.log(np.clip(active + silence[:, None], _FLOOR, 1.0))  # (F, 3)
     best = scores[0].copy()
     came_from = np.zeros(scores.shape, np.int64)
     for frame in range(1, len(scores)):

@@ -1,16 +1,23 @@
 """What the listener hands on, and what it lets others do before an utterance is over."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from app.assets import ASSETS, DEMO_MEDIA, SPEAKER_NETWORKS
 from app.events import Event, SpeechEnded, SpeechStarted
 from app.listening import Heard, Listener, Partial, Speculation
+from live_features import weights
+from live_features.clocks import VirtualClock
 from live_features.media import SAMPLE_RATE, AudioBlock
-from live_features.voice_activity import FRAME
+from live_features.sources.recording import RecordingSource
+from live_features.turns import SpeakerSegmentation, TurnFinder
+from live_features.voice_activity import FRAME, VoiceActivityDetector
 
 BLOCK = 800
 
@@ -104,3 +111,39 @@ def test_words_that_are_not_read_in_time_count_as_unfinished() -> None:
     assert not speculation.wait(0.0)
     speculation.settle(finished=True)
     assert speculation.wait(0.0)
+
+
+@pytest.mark.parametrize("first", [1, 4, 12])
+def test_who_takes_over_without_a_pause_is_noticed_before_they_have_said_much(first: int) -> None:
+    source = RecordingSource(DEMO_MEDIA, VirtualClock())
+    sound = np.concatenate([i.samples[:, 0] for i in source if isinstance(i, AudioBlock)])
+    told = json.loads((ASSETS / "demo" / "reference.json").read_text(encoding="utf-8"))
+    before, after = (
+        sound[round(u["start"] * SAMPLE_RATE) : round(u["end"] * SAMPLE_RATE)]
+        for u in told["utterances"][first : first + 2]
+    )
+    change = len(before) / SAMPLE_RATE
+    position = 0.0
+    noticed: list[float] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, SpeechEnded) and event.reason == "speaker_change":
+            noticed.append(position)
+
+    listener = Listener(
+        lambda: VoiceActivityDetector(weights.packaged(weights.SILERO)),
+        1,
+        tell,
+        hand_on=lambda heard: None,
+        speculate=lambda speculation: None,
+        reads_finished=lambda speculation: False,
+        offer_partial=None,
+        find_turns=TurnFinder(SpeakerSegmentation(SPEAKER_NETWORKS / "segmentation.safetensors")),
+    )
+    samples = np.concatenate([before, after])[:, None]
+    for start in range(0, len(samples), BLOCK):
+        block = AudioBlock(samples[start : start + BLOCK], start / SAMPLE_RATE)
+        position = block.end
+        listener(block)
+    assert len(noticed) == 1
+    assert change < noticed[0] < change + 0.7

@@ -42,7 +42,7 @@ def test_a_change_of_voice_is_found_where_it_is(
     sound = np.concatenate([before, after])
     for start in range(0, len(sound), 8192):
         finder.push(sound[start : start + 8192])
-        found.append(finder.change(0.0))
+        found.append(finder.look(0.0).change)
     changes = [change for change in found if change is not None]
     assert changes
     assert changes[-1] == pytest.approx(len(before) / SAMPLE_RATE, abs=0.35)
@@ -55,14 +55,14 @@ def test_one_voice_alone_never_changes(
     finder = TurnFinder(segmentation)
     for start in range(0, len(mine), 8192):
         finder.push(mine[start : start + 8192])
-        assert finder.change(0.0) is None
+        assert finder.look(0.0).change is None
 
 
 def test_too_little_sound_tells_nothing(segmentation: SpeakerSegmentation) -> None:
     finder = TurnFinder(segmentation)
-    assert finder.change(0.0) is None
+    assert finder.look(0.0).change is None
     finder.push(np.zeros(4000, np.float32))
-    assert finder.change(0.0) is None
+    assert finder.look(0.0).change is None
 
 
 def test_a_damaged_network_is_told(tmp_path: object) -> None:
