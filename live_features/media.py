@@ -6,7 +6,8 @@ frames are stamped against the same clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,12 +35,31 @@ class AudioBlock:
         return self.start + len(self.samples) / SAMPLE_RATE
 
 
-@dataclass(frozen=True, slots=True)
 class VideoFrame:
-    """One upright picture: ``image`` is uint8 RGB (height, width, 3), seen at ``time``."""
+    """One upright picture, seen at ``time`` (seconds).
 
-    image: NDArray[np.uint8]
-    time: float
+    Most pictures of a recording are looked at by nobody, so one may be made when it is first asked
+    for.
+    """
+
+    __match_args__ = ("image", "time")
+    __slots__ = ("_image", "_lock", "time")
+
+    def __init__(
+        self, image: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]], time: float
+    ) -> None:
+        """``image`` is the picture, or what makes it."""
+        self._image = image
+        self._lock = threading.Lock()
+        self.time = time
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """uint8 RGB of shape (height, width, 3); may be asked for by any thread."""
+        with self._lock:
+            if callable(self._image):
+                self._image = self._image()
+            return self._image
 
 
 @dataclass(frozen=True, slots=True)

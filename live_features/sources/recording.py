@@ -479,7 +479,7 @@ def _frames(path: Path, contents: _Contents, index: int) -> Generator[VideoFrame
         if previous is not None and time <= previous:
             continue
         previous = time
-        yield VideoFrame(_picture(frame, info, contents.orientation), time)
+        yield VideoFrame(functools.partial(_picture, frame, info, contents.orientation), time)
 
 
 def _picture(
