@@ -24,7 +24,8 @@ _DETECTION_PIXELS = 320 * 180
 _LEAST_FACE = 20
 _LEAST_CONFIDENCE = 0.9
 
-_LOST_AFTER = 1.5
+_DETECT_EVERY, _DETECT_EVERY_STEADY = 0.5, 1.0
+_LOST_AFTER = 2.0
 # Whole pictures of one shot, a fifth of a second apart, correlate by 0.8 and more.
 _SAME_SHOT = 0.7
 _SHOT_SIZE = (32, 24)
@@ -35,6 +36,7 @@ _LEAST_OVERLAP = 0.2
 _MOST_DISTANCE = 0.7
 _MOST_GROWTH = 1.8
 _DETECTION_SHARE = 0.5
+_CONFIRMED = 0.6
 
 _FLOW_POINTS = 40
 _FLOW_WINDOW = (15, 15)
@@ -138,17 +140,14 @@ class _Track:
 class FaceAnalyser:
     """Frames in, faces with stable tracks and expressions out; for one thread.
 
-    Between detections, ``detect_interval`` seconds of media time apart, a box follows the optical
-    flow of the face inside it. A track ends with the shot, or when it has not been detected for
-    1.5 s; its number is never given again before :meth:`reset`.
+    Between detections, half a second of media time apart or a whole one while they only confirm
+    what is known, a box follows the optical flow of the face inside it. A track ends with the shot,
+    or when it has not been detected for 2 s; its number is never given again before :meth:`reset`.
     """
 
-    def __init__(
-        self, detector: Detector, encoder: Encoder, *, detect_interval: float = 0.5
-    ) -> None:
+    def __init__(self, detector: Detector, encoder: Encoder) -> None:
         self._detector = detector
         self._encoder = encoder
-        self._interval = detect_interval
         self.reset()
 
     def reset(self) -> None:
@@ -156,6 +155,7 @@ class FaceAnalyser:
         self._tracks: list[_Track] = []
         self._next = 0
         self._detected_at: float | None = None
+        self._steady = False
         self._grey: NDArray[np.uint8] | None = None
 
     def __call__(self, frame: VideoFrame) -> FaceFrame:
@@ -200,7 +200,8 @@ class FaceAnalyser:
         if self._detected_at is None:
             return True
         elapsed = time - self._detected_at
-        return elapsed < 0 or elapsed >= self._interval - 1e-6
+        wait = _DETECT_EVERY_STEADY if self._steady else _DETECT_EVERY
+        return elapsed < 0 or elapsed >= wait - 1e-6
 
     def _follow(self, before: NDArray[np.uint8], now: NDArray[np.uint8]) -> None:
         for track in self._tracks:
@@ -223,6 +224,9 @@ class FaceAnalyser:
         pairs = _matched(alive, found)
         taken = {index for _, index in pairs}
         matched = {id(track) for track, _ in pairs}
+        self._steady = 0 < len(pairs) == len(alive) == len(found) and all(
+            _overlap(track.box, found[index].box) >= _CONFIRMED for track, index in pairs
+        )
         for track, index in pairs:
             face = found[index]
             track.box = _blended(track.box, face.box) if track.visible else face.box

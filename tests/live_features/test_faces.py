@@ -89,8 +89,23 @@ def tracks(frame: FaceFrame) -> list[int]:
     return [face.track for face in frame.faces]
 
 
-def test_detection_runs_at_a_fixed_rate_of_media_time(stage: Stage, analyser: FaceAnalyser) -> None:
+def test_detection_comes_less_often_while_it_only_confirms_what_is_known(
+    stage: Stage, analyser: FaceAnalyser
+) -> None:
     stage.patches = {11: (100, 80)}
+    for index in range(36):
+        if index == 30:  # somebody comes in
+            stage.patches[12] = (200, 80)
+        analyser(stage.frame(index / RATE))
+    assert stage.detections == [0.0, 0.5, 1.5, 2.5, 3.5]
+    for index in range(36, 46):
+        analyser(stage.frame(index / RATE))
+    assert stage.detections[5:] == [4.0]
+
+
+def test_detection_does_not_come_less_often_while_nobody_is_there(
+    stage: Stage, analyser: FaceAnalyser
+) -> None:
     for index in range(21):
         analyser(stage.frame(index / RATE))
     assert stage.detections == [0.0, 0.5, 1.0, 1.5, 2.0]
@@ -150,7 +165,8 @@ def test_a_face_the_detector_misses_is_kept_as_long_as_it_looks_the_same(
     stage.unseen = {11}
     assert tracks(analyser(stage.frame(0.5))) == [0]
     assert tracks(analyser(stage.frame(1.0))) == [0]
-    assert tracks(analyser(stage.frame(1.5))) == []
+    assert tracks(analyser(stage.frame(1.5))) == [0]
+    assert tracks(analyser(stage.frame(2.0))) == []
 
 
 def test_a_face_that_goes_between_detections_is_gone_at_once(
@@ -164,7 +180,7 @@ def test_a_face_that_goes_between_detections_is_gone_at_once(
     assert stage.detections == [0.0, 0.1]
 
 
-def test_a_face_back_within_a_second_and_a_half_is_the_same_track(
+def test_a_face_back_within_two_seconds_is_the_same_track(
     stage: Stage, analyser: FaceAnalyser
 ) -> None:
     stage.patches = {11: (100, 80)}
@@ -175,7 +191,7 @@ def test_a_face_back_within_a_second_and_a_half_is_the_same_track(
     assert tracks(analyser(stage.frame(1.0))) == [0]
 
 
-def test_a_track_ends_after_a_second_and_a_half_and_its_number_is_not_given_again(
+def test_a_track_ends_after_two_seconds_and_its_number_is_not_given_again(
     stage: Stage, analyser: FaceAnalyser
 ) -> None:
     stage.patches = {11: (100, 80)}
