@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from app.assets import (
     DEFAULT_CHECKPOINT,
@@ -75,6 +76,7 @@ def load_models(options: ModelOptions) -> Models:
     # Several stages compute side by side; each with a team of threads of its own would keep the
     # others off the processor.
     torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
     with _told_to_people():
         checkpoint = load_checkpoint(options.checkpoint)
     if checkpoint.config.classes != EMOTIONS:
