@@ -31,7 +31,6 @@ _MOST_TOKENS = 224
 
 _NO_SPEECH = 0.6  # Whisper's own probability that nobody speaks
 _DOUBTFUL = -0.8  # mean log-probability of a token
-_UNLIKELY = -1.0
 _HOPELESS = -1.5
 _REPETITIVE = 2.4  # bytes of text for each byte of its compressed form
 _SURE_OF_LANGUAGE = 0.5
@@ -334,11 +333,14 @@ def _first_line(error: Exception) -> str:
 
 
 def _looks_wrong(guess: _Guess, seconds: float) -> bool:
-    """Whether a shortened window may have cost words, so that it is worth reading the full one."""
+    """Whether a shortened window may have cost words, so that it is worth reading the full one.
+
+    Words that are merely unlikely are no better in the full one.
+    """
     if guess.hears_nothing:
         return False
     few = seconds > 3.0 and len(guess.text) < 2.5 * seconds
-    return guess.loops or guess.log_probability < _UNLIKELY or few
+    return guess.loops or few
 
 
 def _reason_to_reject(guess: _Guess) -> str | None:
