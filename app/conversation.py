@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from app.corrections import Requests
 from app.options import LiveOptions, RunOptions
 from app.preview import LatestFrame
 from app.reading import Opened, opened, read
@@ -16,9 +17,10 @@ from live_features.errors import UserFacingError
 class Conversation:
     """One session, live or of a recording, from its beginning to its end; it happens once.
 
-    ``state`` and ``preview`` may be looked at from any thread at any time. ``exit_code`` is 0, or 2
-    once the session failed for a reason that a person can mend (``state`` then says which), or 1
-    once it broke on something else.
+    ``state`` and ``preview`` may be looked at from any thread at any time. What is put into
+    ``requests`` is done while the session goes on, and after its end until it is closed.
+    ``exit_code`` is 0, or 2 once the session failed for a reason that a person can mend (``state``
+    then says which), or 1 once it broke on something else.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Conversation:
         self.options = options
         self.state = SessionState()
         self.preview = LatestFrame()
+        self.requests = Requests()
         self.stopping = threading.Event()
         self.exit_code = 0
         self._work = work or Conversation._read
@@ -80,6 +83,7 @@ class Conversation:
             progress=lambda time: self.state.show(position=time),
             preview=self.preview,
             stop=self.stopping,
+            requests=self.requests,
         )
 
     def _run(self) -> None:

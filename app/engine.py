@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
+from app.corrections import Attention, Requests
 from app.events import (
     BacklogChanged,
     DeviceChanged,
@@ -36,22 +36,22 @@ from app.listening import Heard, Listener, Partial, Sink, Speculation
 from app.models import Models
 from app.pressure import Pressure
 from app.preview import LatestFrame
-from app.recogniser import Edit, Recogniser, Work
+from app.recogniser import Recogniser, Work
 from app.workers import AheadStage, InlineStage, Stage, ThreadStage, Turns, TurnStage
 from live_features.errors import UserFacingError
 from live_features.faces import FaceAnalyser, FaceFrame, FaceTimeline
 from live_features.media import AudioBlock, Clock, DeviceNotice, MediaSource, VideoFrame
+from sdt_model.dialogues import UtteranceFeatures
 
 _AUDIO_BLOCKS = 256
 _FRAMES = 8
 _UTTERANCES = 64
 _TURNS = 128  # what the recording is ahead of what has been told of it, on the virtual clock
 _SPECULATION, _PARTIAL = 2, 1  # urgencies
+_LOOK_AGAIN = 0.2  # seconds after which it is looked whether a window is still open
 
 _PATIENCE = 0.25
 """Seconds (wall) the listener waits to hear whether a pause follows a finished sentence."""
-
-T = TypeVar("T")
 
 
 class Narrator:
@@ -128,12 +128,18 @@ class LiveEngine:
         enrol: Sequence[str] = (),
         stopping: threading.Event | None = None,
         ahead: bool = True,
+        requests: Requests | None = None,
+        answer: Callable[[Attention], None] | None = None,
+        keep: Callable[[int, UtteranceFeatures], None] | None = None,
     ) -> None:
         """``progress`` is told the media time; ``speakers`` fixes how many people there are.
 
         Those named in ``enrol`` talk first, one after the other, so that their voices are known.
         Without ``ahead`` nothing is done on an utterance before a long pause has ended it.
-        Setting ``stopping`` from outside does what :meth:`stop` does, at the next item.
+        Setting ``stopping`` from outside does what :meth:`stop` does, at the next item. What is put
+        into ``requests`` is done while the session runs, and later by :meth:`serve`; ``answer``
+        gets the answers. ``keep`` is handed the features of every utterance, by its index, before
+        its label is told.
         """
         self._source = source
         self._clock = clock
@@ -154,10 +160,12 @@ class LiveEngine:
             speakers=speakers,
             enrol=enrol,
             effort=lambda: self._pressure.effort,
+            answer=answer,
+            keep=keep,
         )
+        self._requests = requests or Requests()
         self._backlog = _Backlog(self._tell, self._pressure)
         self._turns: Turns | None = None
-        self._recognising: Stage[Work] | None = None
 
     def stop(self) -> None:
         """End early: what has been heard is still labelled. Safe from any thread."""
@@ -168,18 +176,6 @@ class LiveEngine:
     def note_problem(self, sentence: str) -> None:
         """Tell of something beside the session that a person should know; from any thread."""
         self._tell(ProblemOccurred(media_time=self._position, message=sentence))
-
-    def rename(self, speaker: int, name: str) -> None:
-        """Give a person a name. This and the next two may be called while the session runs."""
-        self._edit(lambda recogniser: recogniser.rename(speaker, name))
-
-    def merge(self, speaker: int, into: int) -> None:
-        """Two speakers are one person; the dialogue is read again."""
-        self._edit(lambda recogniser: recogniser.merge(speaker, into))
-
-    def reassign(self, index: int, speaker: int) -> None:
-        """Say who spoke utterance ``index``; the dialogue is read again."""
-        self._edit(lambda recogniser: recogniser.reassign(index, speaker))
 
     def run(self) -> None:
         """Work until the medium ends or :meth:`stop` is called.
@@ -215,11 +211,13 @@ class LiveEngine:
             with ExitStack() as stages:
                 stages.callback(recogniser.close)
                 if not self._threaded:
-                    self._turns = Turns("recogniser", size=_TURNS)
+                    self._turns = Turns("recogniser", size=_TURNS, between=self._do_requests)
+                    self._requests.call(self._turns.nudge)
                     stages.callback(self._turns.finish)
-                recognising = self._in_turn("recogniser", self._recognise, _UTTERANCES)
-                self._recognising = recognising
+                recognising = self._recognising()
                 stages.callback(recognising.finish)
+                # Called first, so that nothing is asked of a thread that is ending.
+                stages.callback(self._requests.call, None)
                 listener = self._listener(recognising, info.channels)
                 stages.callback(listener.flush)
                 listening = self._listening(listener)
@@ -234,21 +232,35 @@ class LiveEngine:
             tell(ProblemOccurred(media_time=self._position, message=str(error)))
             raise
         finally:
-            self._recognising = self._turns = None
+            self._turns = None
             tell(
                 SessionEnded(
                     media_time=self._position, reason=reason, utterances=recogniser.utterances
                 )
             )
 
+    def serve(self, closing: threading.Event) -> None:
+        """After :meth:`run`: do what is asked for until ``closing`` is set."""
+        while not closing.is_set():
+            self._requests.wait(_LOOK_AGAIN)
+            self._do_requests()
+
+    def _do_requests(self) -> None:
+        while (request := self._requests.take()) is not None:
+            self._recogniser.correct(request)
+
     @property
     def _threaded(self) -> bool:
         return self._clock.speed is not None
 
-    def _in_turn(self, name: str, handle: Callable[[T], None], size: int) -> Stage[T]:
-        if self._turns is None:
-            return ThreadStage(name, handle, size=size)
-        return TurnStage(self._turns, handle)
+    def _recognising(self) -> Stage[Work]:
+        if self._turns is not None:
+            return TurnStage(self._turns, self._recognise)
+        stage = ThreadStage(
+            "recogniser", self._recognise, size=_UTTERANCES, between=self._do_requests
+        )
+        self._requests.call(stage.nudge)
+        return stage
 
     def _listening(self, listener: Listener) -> Stage[AudioBlock]:
         if self._turns is None:
@@ -304,11 +316,6 @@ class LiveEngine:
         self._recogniser(work)
         if isinstance(work, Heard) and self._threaded:
             self._backlog.done(work)
-
-    def _edit(self, apply: Callable[[Recogniser], None]) -> None:
-        recognising = self._recognising
-        if recognising is not None:
-            recognising.put(Edit(apply))
 
     def _pump(self, listening: Stage[AudioBlock], watching: Stage[VideoFrame]) -> None:
         analysed, begun, closed = 0.0, False, False

@@ -25,6 +25,8 @@ _LARGEST = 1e9
 # Controls could take over a terminal, halves of surrogate pairs cannot be written anywhere.
 _UNSHOWABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
@@ -142,6 +144,27 @@ class SpeakerRenamed(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SpeakerColoured(Event):
+    """A person was given a colour, ``#RRGGBB``; None is the theme's own."""
+
+    kind: ClassVar[str] = "speaker_coloured"
+    speaker: int
+    colour: str | None
+
+    def __post_init__(self) -> None:
+        if self.colour is not None and not _COLOUR.fullmatch(self.colour):
+            raise ValueError("colour is not #RRGGBB")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeakerLeft(Event):
+    """Nobody is ``speaker`` any more, as two were one; the number may be found again."""
+
+    kind: ClassVar[str] = "speaker_left"
+    speaker: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EnrolmentAsked(Event):
     """``name`` is to talk for about ``seconds``, so that the voice is known from the start."""
 
@@ -222,11 +245,67 @@ class UtteranceReassigned(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UtteranceRevised(Event):
-    """A later utterance, or another speaker, changed how an earlier one reads."""
+    """A later utterance, or a correction, changed how an earlier one reads."""
 
     kind: ClassVar[str] = "utterance_revised"
     index: int
     reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UtteranceCorrected(Event):
+    """Somebody put right what was said in utterance ``index``."""
+
+    kind: ClassVar[str] = "utterance_corrected"
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModalitySwitched(Event):
+    """The whole dialogue is read with or without a modality from now on."""
+
+    kind: ClassVar[str] = "modality_switched"
+    modality: str
+    on: bool
+
+    def __post_init__(self) -> None:
+        if self.modality not in MODALITIES:
+            raise ValueError("there is no such modality")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MarkerPlaced(Event):
+    """Somebody marked ``media_time``; markers are numbered in the order in which they come."""
+
+    kind: ClassVar[str] = "marker_placed"
+    marker: int
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MarkerRemoved(Event):
+    """Marker number ``marker`` is no more."""
+
+    kind: ClassVar[str] = "marker_removed"
+    marker: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryChanged(Event):
+    """What can be taken back and made again now, in a word or two; None for nothing."""
+
+    kind: ClassVar[str] = "history_changed"
+    undo: str | None
+    redo: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorrectionRefused(Event):
+    """A correction cannot be made; ``message`` is one sentence on why and what to do."""
+
+    kind: ClassVar[str] = "correction_refused"
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from app.corrections import Requests
 from app.events import Event
 from app.logs import log_event
 from app.options import LiveOptions, RunOptions
@@ -126,8 +127,12 @@ def read(
     preview: LatestFrame | None = None,
     stop: threading.Event | None = None,
     sinks: Sequence[Callable[[Event], None]] = (),
+    requests: Requests | None = None,
 ) -> None:
     """Load the models, read to the end, write the recording and the export.
+
+    With ``requests`` the dialogue can be corrected meanwhile and afterwards, until ``stop`` is set;
+    recording and export then hold the corrections, too.
 
     ``report`` is told in words what is being done, ``progress`` the media time, and ``sinks`` every
     event. Setting ``stop`` ends early, with everything heard so far labelled and exported.
@@ -158,11 +163,19 @@ def read(
         speakers=session.run.speakers,
         enrol=session.run.enrol,
         stopping=stop,
+        requests=requests,
+        answer=lambda attention: state.show(attention=attention),
     )
     if recorder is not None:
         recorder.begin(engine.note_problem)
     try:
         engine.run()
+        if requests is not None and stop is not None:
+            if recorder is not None:
+                recorder.finish_media()
+            if session.run.export is not None:
+                export(state.snapshot(), session.run.export)
+            engine.serve(stop)
     finally:
         if recorder is not None:
             recorder.finish()

@@ -1,28 +1,23 @@
-"""Stretches of speech to labelled utterances, and the dialogue that they make."""
+"""Stretches of speech to words, features and a speaker, which make the dialogue grow."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from typing import overload
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.corrections import Attention, Request
+from app.dialogue import LiveDialogue
 from app.events import (
     EnrolmentAsked,
-    Reading,
     ShiftMeasured,
-    SpeakerFound,
-    SpeakerRenamed,
     StageFinished,
     UtteranceDropped,
-    UtteranceLabelled,
     UtteranceProvisional,
-    UtteranceReassigned,
-    UtteranceRevised,
 )
 from app.listening import Heard, Partial, Sink, Speculation
 from app.models import Models
@@ -34,20 +29,8 @@ from live_features.speakers import ENROLMENT_SECONDS, SpeakerTracker
 from live_features.transcription import Transcript
 from sdt_model.dialogues import UtteranceFeatures
 from sdt_model.domain_shift import ShiftMeter
-from sdt_model.incremental import IncrementalSDT, UtteranceEmotion
 
-_REVISION = 0.02
-"""A revision is told when a probability has moved at least this far since it was last told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A correction to the dialogue, to be made between two utterances."""
-
-    apply: Callable[[Recogniser], None]
-
-
-Work = Heard | Speculation | Partial | Edit
+Work = Heard | Speculation | Partial
 """Everything that a recogniser can be asked to do."""
 
 
@@ -85,11 +68,13 @@ class Recogniser:
         speakers: int | None = None,
         enrol: Sequence[str] = (),
         effort: Callable[[], Effort] = Effort,
+        answer: Callable[[Attention], None] | None = None,
+        keep: Callable[[int, UtteranceFeatures], None] | None = None,
     ) -> None:
         """``speakers`` fixes how many people there are.
 
         The first that is heard is not labelled but makes known the voices of those named in
-        ``enrol``, one after the other.
+        ``enrol``, one after the other. ``answer`` and ``keep`` are the dialogue's.
         """
         self._models = models
         self._timeline = timeline
@@ -98,16 +83,13 @@ class Recogniser:
         self._identify = SpeakerTracker(
             known_number=speakers, at_most=models.checkpoint.config.speakers
         )
-        self._dialogue = IncrementalSDT(models.checkpoint.model)
+        self._dialogue = LiveDialogue(
+            models.checkpoint, tell, encode_text=models.encode_text, answer=answer, keep=keep
+        )
         reference = models.checkpoint.shift
         self._measure_shift = None if reference is None else ShiftMeter(reference)
         self._measuring = ThreadPoolExecutor(1, thread_name_prefix="voice")
         self._prepared: dict[int | None, _Prepared] = {}
-        self._told: list[UtteranceLabelled] = []
-        self._names: list[str] = []
-        self._slots: dict[str, int] = {}
-        self._votes: dict[int, Counter[int]] = {}
-        self._owners: dict[int, int] = {}
         self._enrolling = deque(enrol)
         self._enrolment: list[NDArray[np.float32]] = []
 
@@ -122,11 +104,11 @@ class Recogniser:
     @property
     def utterances(self) -> int:
         """How many have been labelled."""
-        return len(self._told)
+        return len(self._dialogue)
 
     def owner(self, track: int) -> int | None:
         """The speaker during whose utterances the face ``track`` has mostly been talking."""
-        return self._owners.get(track)
+        return self._dialogue.owner(track)
 
     def __call__(self, work: Work) -> None:
         match work:
@@ -138,51 +120,17 @@ class Recogniser:
                 self._speculate(work)
             case Partial(heard=heard) if not self._enrolling:
                 self._preview(heard)
-            case Edit(apply=apply):
-                apply(self)
 
-    # --- Corrections -------------------------------------------------------------------------
-
-    def rename(self, speaker: int, name: str) -> None:
-        """Give a person a name."""
-        if 0 <= speaker < len(self._names):
-            self._names[speaker] = name
-            self._tell(SpeakerRenamed(media_time=self._last_end(), speaker=speaker, name=name))
-
-    def reassign(self, index: int, speaker: int) -> None:
-        """Say who spoke utterance ``index``, and read the dialogue again."""
-        if 0 <= index < len(self._told) and 0 <= speaker < len(self._names):
-            self._relabel({index: speaker})
-
-    def merge(self, speaker: int, into: int) -> None:
-        """Two speakers are one person: from now on, and in all that was said."""
-        known = range(len(self._names))
-        if speaker == into or speaker not in known or into not in known:
-            return
-        for person, slot in self._slots.items():
-            if slot == speaker:
-                self._slots[person] = into
-        for votes in self._votes.values():
-            votes[into] += votes.pop(speaker, 0)
-        self._find_owners()
-        self._relabel({u.index: into for u in self._told if u.speaker == speaker})
-
-    def _relabel(self, speakers: dict[int, int]) -> None:
-        for index, speaker in speakers.items():
-            told = self._told[index]
-            self._told[index] = replace(told, speaker=speaker)
-            self._tell(UtteranceReassigned(media_time=told.end, index=index, speaker=speaker))
-        if speakers:
-            self._dialogue.relabel([u.speaker for u in self._told])
-            self._revise()
-
-    def _last_end(self) -> float:
-        return self._told[-1].end if self._told else 0.0
+    def correct(self, request: Request) -> None:
+        """Do what a person asks of the dialogue, between two utterances or when all is over."""
+        self._dialogue(request)
+        # A correction may have taken numbers that voices could have had.
+        self._identify.at_most = self._dialogue.most_speakers - self._dialogue.without_voice
 
     # --- One utterance -----------------------------------------------------------------------
 
     def _label(self, heard: Heard) -> None:
-        segment, index = heard.segment, len(self._told)
+        segment = heard.segment
         ahead = self._prepare(heard)
         transcript = self._words(ahead)
         self._prepared.pop(heard.channel, None)
@@ -199,27 +147,23 @@ class Recogniser:
         if self._measure(ahead):
             self._finished("features", segment)
         face = self._talking_face(segment)
-        speaker = self._speaker(heard, ahead, face)
-        if face is not None:
-            self._vote(face, speaker)
+        voice = self._voice(heard, ahead, face)
         features = self._features(ahead, face)
-        emotions = self._dialogue.append(features, speaker)
-        utterance = UtteranceLabelled(
-            media_time=segment.end,
-            index=index,
-            start=segment.start,
-            end=segment.end,
-            speaker=speaker,
-            text=transcript.text,
-            reading=self._reading(emotions.newest),
+        self._dialogue.meet(voice, segment.start)
+        self._dialogue.append(
+            segment.start,
+            segment.end,
+            voice,
+            transcript.text,
+            features,
+            None if face is None else face.track,
         )
-        self._told.append(utterance)
-        self._tell(utterance)
-        self._finished("emotion", segment)
+        self._tell_finished("emotion", segment, self.utterances - 1)
         if self._measure_shift is not None:
-            shift = self._measure_shift(features)
+            standardised = self._models.checkpoint.statistics.standardise(features)
+            shift = self._measure_shift(standardised)
             self._tell(ShiftMeasured(media_time=segment.end, **asdict(shift)))
-        self._revise()
+        self._dialogue.revise()
 
     def _speculate(self, speculation: Speculation) -> None:
         if speculation.stale:
@@ -241,16 +185,16 @@ class Recogniser:
         face = self._talking_face(segment)
         speaker = self._guess_speaker(heard, ahead, face)
         # A voice that nobody knows yet is read as the one that would be added next.
-        slot = min(len(self._names), self._most - 1) if speaker is None else speaker
-        emotion = self._dialogue.preview(self._features(ahead, face), slot)
+        number = self._dialogue.next_speaker if speaker is None else speaker
+        reading = self._dialogue.preview(self._features(ahead, face), number)
         self._tell(
             UtteranceProvisional(
                 media_time=segment.end,
-                index=len(self._told),
+                index=self.utterances,
                 start=segment.start,
                 speaker=speaker,
                 text=transcript.text,
-                reading=self._reading(emotion),
+                reading=reading,
             )
         )
 
@@ -288,44 +232,37 @@ class Recogniser:
         return True
 
     def _features(self, ahead: _Prepared, face: _TalkingFace | None) -> UtteranceFeatures:
-        features = UtteranceFeatures(
+        return UtteranceFeatures(
             text=ahead.text,
             audio=ahead.audio,
             visual=None if face is None else face.summary.features.embedding,
         )
-        return self._models.checkpoint.statistics.standardise(features)
 
     def _finished(self, stage: str, segment: SpeechSegment) -> None:
-        self._tell(StageFinished(media_time=segment.end, index=len(self._told), stage=stage))
+        """Tell that a stage is done with what will be the next utterance."""
+        self._tell_finished(stage, segment, self.utterances)
+
+    def _tell_finished(self, stage: str, segment: SpeechSegment, index: int) -> None:
+        self._tell(StageFinished(media_time=segment.end, index=index, stage=stage))
 
     # --- Who ---------------------------------------------------------------------------------
 
-    @property
-    def _most(self) -> int:
-        return self._models.checkpoint.config.speakers
-
-    def _speaker(self, heard: Heard, ahead: _Prepared, face: _TalkingFace | None) -> int:
+    def _voice(self, heard: Heard, ahead: _Prepared, face: _TalkingFace | None) -> str:
+        """What the voice is known as in the dialogue."""
         if heard.channel is not None:
-            return self._slot(f"line {heard.channel}", heard.segment.start)
+            return f"line {heard.channel}"
         assert ahead.voice is not None
-        voice = self._identify(ahead.voice, heard.seconds, None if face is None else face.track)
-        return self._slot(f"voice {voice}", heard.segment.start)
+        track = None if face is None else face.track
+        return f"voice {self._identify(ahead.voice, heard.seconds, track)}"
 
     def _guess_speaker(
         self, heard: Heard, ahead: _Prepared, face: _TalkingFace | None
     ) -> int | None:
         if heard.channel is not None:
-            return self._slots.get(f"line {heard.channel}")
+            return self._dialogue.speaker(f"line {heard.channel}")
         assert ahead.voice is not None
         voice = self._identify.guess(ahead.voice, None if face is None else face.track)
-        return self._slots.get(f"voice {voice}")
-
-    def _slot(self, person: str, since: float, name: str | None = None) -> int:
-        if person not in self._slots:
-            slot = self._slots[person] = len(self._names)
-            self._names.append(name or f"Speaker {slot + 1}")
-            self._tell(SpeakerFound(media_time=since, speaker=slot, name=self._names[slot]))
-        return self._slots[person]
+        return self._dialogue.speaker(f"voice {voice}")
 
     def _enrol(self, heard: Heard) -> None:
         self._enrolment.append(heard.segment.speech)
@@ -333,7 +270,7 @@ class Recogniser:
         if len(speech) < ENROLMENT_SECONDS * SAMPLE_RATE:
             return
         voice = self._identify.enrol(self._models.encode_voice.embed(speech))
-        self._slot(f"voice {voice}", heard.segment.end, self._enrolling.popleft())
+        self._dialogue.meet(f"voice {voice}", heard.segment.end, self._enrolling.popleft())
         self._enrolment = []
         self._ask_for_enrolment(heard.segment.end)
 
@@ -348,36 +285,6 @@ class Recogniser:
         summary = talking_face(self._timeline.tracks(segment.start, segment.end))
         return None if summary is None else _TalkingFace(summary.features.track, summary)
 
-    def _vote(self, face: _TalkingFace, speaker: int) -> None:
-        self._votes.setdefault(face.track, Counter())[speaker] += 1
-        self._find_owners()
-
-    def _find_owners(self) -> None:
-        # Replaced whole, because the watcher's thread reads it.
-        self._owners = {track: votes.most_common(1)[0][0] for track, votes in self._votes.items()}
-
-    # --- Revisions ---------------------------------------------------------------------------
-
-    def _revise(self) -> None:
-        past = self._dialogue.refresh().utterances
-        for index, (told, emotion) in enumerate(zip(self._told, past, strict=True)):
-            reading = self._reading(emotion)
-            moved = max(abs(a - b) for a, b in zip(reading.fused, told.reading.fused, strict=True))
-            if moved >= _REVISION:
-                self._told[index] = replace(told, reading=reading)
-                self._tell(UtteranceRevised(media_time=told.end, index=index, reading=reading))
-
-    def _reading(self, emotion: UtteranceEmotion) -> Reading:
-        return Reading(
-            fused=_floats(emotion.fused),
-            text=_floats(emotion.text),
-            audio=_floats(emotion.audio),
-            visual=_floats(emotion.visual),
-            gates=_floats(emotion.gates),
-            contributions=_floats(emotion.contributions),
-            unsure=bool(max(emotion.fused) < self._models.checkpoint.unsure_below),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class _TalkingFace:
@@ -385,11 +292,3 @@ class _TalkingFace:
 
     track: int
     summary: TrackSummary
-
-
-@overload
-def _floats(values: NDArray[np.float32]) -> tuple[float, ...]: ...
-@overload
-def _floats(values: None) -> None: ...
-def _floats(values: NDArray[np.float32] | None) -> tuple[float, ...] | None:
-    return None if values is None else tuple(float(value) for value in values)

@@ -5,43 +5,60 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
+from app.corrections import Attention
 from app.events import (
     BacklogChanged,
+    CorrectionRefused,
     DeviceChanged,
     EffortChanged,
     EnrolmentAsked,
     Event,
     FaceSeen,
     FacesSeen,
+    HistoryChanged,
+    MarkerPlaced,
+    MarkerRemoved,
+    ModalitySwitched,
     ProblemOccurred,
     Reading,
     SessionEnded,
     SessionStarted,
     ShiftMeasured,
+    SpeakerColoured,
     SpeakerFound,
+    SpeakerLeft,
     SpeakerRenamed,
     SpeechEnded,
     SpeechStarted,
     StageFinished,
+    UtteranceCorrected,
     UtteranceDropped,
     UtteranceLabelled,
     UtteranceProvisional,
     UtteranceReassigned,
     UtteranceRevised,
 )
-from live_features.emotions import EMOTIONS
+from live_features.emotions import EMOTIONS, MODALITIES
+
+T = TypeVar("T")
 
 _LATENCY_WINDOW = 200
+_MOST_ENDPOINTS = 64
 _WELL = frozenset({"returned", "overflow", "default_changed"})
 """Codes of device notices after which the device works."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledUtterance:
-    """An utterance as shown: times in seconds, ``first`` its reading when it was newest."""
+    """An utterance as shown: times in seconds, ``first`` its reading when it was newest.
+
+    ``stages`` holds what was done to it and when, in seconds after the end of its speech, in order
+    of time; it is empty unless the session kept pace with a real clock.
+    """
 
     index: int
     start: float
@@ -50,6 +67,7 @@ class LabelledUtterance:
     text: str
     reading: Reading
     first: Reading
+    stages: tuple[tuple[str, float], ...] = ()
 
     @property
     def emotion(self) -> str:
@@ -99,6 +117,15 @@ class OpenUtterance:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment that was marked: second of the session, note, and the marker's number."""
+
+    time: float
+    note: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a view draws.
 
@@ -108,6 +135,12 @@ class Snapshot:
     ``without`` names what is left out while the machine cannot keep up, ``devices`` maps a device
     that is not as it should be to the sentence about it. ``shift`` says how far text, audio and
     visual lie from training, see :class:`ShiftMeasured`. ``version`` grows with every change.
+
+    Of what was corrected: ``colours`` are those that people chose for speakers, None for the
+    theme's; ``left`` holds the speakers that nobody is any more; ``on`` the modalities that are
+    read; ``marks`` are in order of time. ``undo`` and ``redo`` name what would be taken back and
+    made again, ``refused`` says why the last correction was not made. ``attention`` is where the
+    utterance looked that was asked about last.
     """
 
     version: int = 0
@@ -131,6 +164,14 @@ class Snapshot:
     without: tuple[str, ...] = ()
     devices: tuple[tuple[str, str], ...] = ()
     shift: tuple[float | None, float | None, float | None] = (None, None, None)
+    colours: tuple[str | None, ...] = ()
+    left: frozenset[int] = frozenset()
+    on: frozenset[str] = frozenset(MODALITIES)
+    marks: tuple[Mark, ...] = ()
+    undo: str | None = None
+    redo: str | None = None
+    refused: str = ""
+    attention: Attention | None = None
 
 
 class SessionState:
@@ -144,6 +185,7 @@ class SessionState:
         self._speed: float | None = None
         self._latency: dict[str, deque[float]] = {}
         self._timed: dict[str, float] = {}
+        self._endpoints: dict[tuple[float, float], float] = {}
 
     def snapshot(self) -> Snapshot:
         return self._now
@@ -160,8 +202,14 @@ class SessionState:
     def _set(self, **changes: object) -> None:
         self._now = replace(self._now, version=self._now.version + 1, **changes)  # type: ignore[arg-type]
 
-    def _add_latency(self) -> None:
+    def _add_latency(self, index: int) -> None:
         """Count the stages of the utterance that has just got its label."""
+        if 0 <= index < len(self._now.utterances):
+            u = self._now.utterances[index]
+            ended = self._endpoints.pop((u.start, u.end), None)
+            timed = {} if ended is None else {"endpoint": ended}
+            stages = sorted({**timed, **self._timed}.items(), key=lambda stage: stage[1])
+            self._replace(index, stages=tuple(stages))
         for stage, seconds in self._timed.items():
             self._latency.setdefault(stage, deque(maxlen=_LATENCY_WINDOW)).append(seconds)
         self._timed = {}
@@ -190,6 +238,12 @@ class SessionState:
                 self._set(speaking_since=min(self._open.values()))
             case SpeechEnded():
                 self._open.pop(event.channel, None)
+                if self._speed == 1.0:
+                    after = event.emitted_at - event.end
+                    self._endpoints[event.start, event.end] = after
+                    # Of what became no utterance nobody will ask.
+                    while len(self._endpoints) > _MOST_ENDPOINTS:
+                        del self._endpoints[next(iter(self._endpoints))]
                 self._set(speaking_since=min(self._open.values(), default=None))
             case UtteranceDropped():
                 self._dropped[event.reason] += 1
@@ -198,15 +252,11 @@ class SessionState:
                 if self._speed == 1.0:
                     self._timed[event.stage] = event.emitted_at - event.media_time
                     if event.stage == "emotion":
-                        self._add_latency()
+                        self._add_latency(event.index)
             case FacesSeen():
                 self._set(faces=event.faces, faces_at=event.media_time)
             case SpeakerFound():
-                self._set(speakers=(*now.speakers, event.name), message="")
-            case SpeakerRenamed():
-                names = list(now.speakers)
-                names[event.speaker] = event.name
-                self._set(speakers=tuple(names))
+                self._find_speaker(event.speaker, event.name)
             case EnrolmentAsked():
                 self._set(
                     message=f"{event.name}, please talk for about {event.seconds:.0f} seconds, "
@@ -222,8 +272,6 @@ class SessionState:
                         reading=event.reading,
                     )
                 )
-            case UtteranceReassigned():
-                self._replace(event.index, speaker=event.speaker)
             case UtteranceLabelled():
                 utterance = LabelledUtterance(
                     index=event.index,
@@ -235,8 +283,6 @@ class SessionState:
                     first=event.reading,
                 )
                 self._set(utterances=(*now.utterances, utterance), provisional=None)
-            case UtteranceRevised():
-                self._replace(event.index, reading=event.reading)
             case ShiftMeasured():
                 self._set(shift=(event.text, event.audio, event.visual))
             case BacklogChanged():
@@ -256,6 +302,45 @@ class SessionState:
                     backlog=0.0,
                     faces=(),
                 )
+            case _:
+                self._apply_correction(event)
+
+    def _apply_correction(self, event: Event) -> None:
+        now = self._now
+        match event:
+            case SpeakerRenamed():
+                self._set(speakers=_with(now.speakers, event.speaker, event.name))
+            case UtteranceReassigned():
+                self._replace(event.index, speaker=event.speaker)
+            case SpeakerColoured():
+                self._set(colours=_with(now.colours, event.speaker, event.colour))
+            case SpeakerLeft():
+                self._set(left=now.left | {event.speaker})
+            case ModalitySwitched():
+                on = now.on | {event.modality} if event.on else now.on - {event.modality}
+                self._set(on=on)
+            case UtteranceRevised():
+                self._replace(event.index, reading=event.reading)
+            case UtteranceCorrected():
+                self._replace(event.index, text=event.text)
+            case MarkerPlaced():
+                marks = (*now.marks, Mark(event.media_time, event.note, event.marker))
+                self._set(marks=tuple(sorted(marks, key=lambda mark: mark.time)))
+            case MarkerRemoved():
+                self._set(marks=tuple(m for m in now.marks if m.number != event.marker))
+            case HistoryChanged():
+                self._set(undo=event.undo, redo=event.redo, refused="")
+            case CorrectionRefused():
+                self._set(refused=event.message)
+
+    def _find_speaker(self, speaker: int, name: str) -> None:
+        """A new speaker, or a number that belongs to somebody again."""
+        now = self._now
+        if speaker == len(now.speakers):
+            speakers = (*now.speakers, name)
+            self._set(speakers=speakers, colours=(*now.colours, None), message="")
+        else:
+            self._set(speakers=_with(now.speakers, speaker, name), left=now.left - {speaker})
 
     def _replace(self, index: int, **changes: object) -> None:
         """Change fields of one utterance."""
@@ -269,6 +354,12 @@ class SessionState:
         if event.code not in _WELL:
             away[event.device] = event.message
         self._set(devices=tuple(away.items()), problems=(*self._now.problems, event.message))
+
+
+def _with(values: tuple[T, ...], position: int, value: T) -> tuple[T, ...]:
+    changed = list(values)
+    changed[position] = value
+    return tuple(changed)
 
 
 def emotion_of(reading: Reading) -> str:

@@ -50,13 +50,21 @@ class ThreadStage(Generic[T]):
 
     With ``lossy`` a full queue loses its oldest item; otherwise :meth:`put` waits for room. Of what
     is offered only the newest item of each urgency is kept; it is handled once the queue is empty,
-    the highest urgency first.
+    the highest urgency first. ``between`` is called before the next item after each :meth:`nudge`.
     """
 
     def __init__(
-        self, name: str, handle: Callable[[T], None], *, size: int, lossy: bool = False
+        self,
+        name: str,
+        handle: Callable[[T], None],
+        *,
+        size: int,
+        lossy: bool = False,
+        between: Callable[[], object] | None = None,
     ) -> None:
         self._handle = handle
+        self._between = between
+        self._nudged = False
         self._size = size
         self._lossy = lossy
         self._queue: deque[T] = deque()
@@ -92,6 +100,12 @@ class ThreadStage(Generic[T]):
             self._offered[urgency] = item
             self._changed.notify_all()
 
+    def nudge(self) -> None:
+        """Have ``between`` called soon; never waits, and does nothing after :meth:`finish`."""
+        with self._changed:
+            self._nudged = self._between is not None
+            self._changed.notify_all()
+
     def finish(self) -> None:
         """Handle what was put, leave what was offered, and end the thread."""
         with self._changed:
@@ -103,9 +117,15 @@ class ThreadStage(Generic[T]):
     def _run(self) -> None:
         try:
             while True:
+                if self._nudged:
+                    self._nudged = False
+                    assert self._between is not None
+                    self._between()
                 with self._changed:
-                    while not (self._queue or self._offered or self._finishing):
+                    while not (self._queue or self._offered or self._finishing or self._nudged):
                         self._changed.wait()
+                    if self._nudged:
+                        continue
                     if self._queue:
                         item = self._queue.popleft()
                     elif self._finishing:
@@ -127,8 +147,10 @@ class ThreadStage(Generic[T]):
 class Turns(ThreadStage[Callable[[], object]]):
     """Does one thing after the other, in the order in which they were put."""
 
-    def __init__(self, name: str, *, size: int) -> None:
-        super().__init__(name, self._do, size=size)
+    def __init__(
+        self, name: str, *, size: int, between: Callable[[], object] | None = None
+    ) -> None:
+        super().__init__(name, self._do, size=size, between=between)
 
     def wait_for(self, act: Callable[[], object]) -> None:
         """Return once ``act``, and all that was put before, has been done."""

@@ -47,8 +47,12 @@ class SpeakerTracker:
         same_voice: float = 0.4,
         founding_seconds: float = 0.8,
     ) -> None:
-        """``known_number`` fixes how many people there are; ``same_voice`` is a cosine."""
-        self._limit = known_number or at_most
+        """``known_number`` fixes how many people there are; ``same_voice`` is a cosine.
+
+        ``at_most`` may be changed later; voices that are known then stay known.
+        """
+        self._known_number = known_number
+        self.at_most = at_most
         self._same_voice = same_voice
         self._founding_seconds = founding_seconds
         self._voices: list[_Voice] = []
@@ -95,6 +99,10 @@ class SpeakerTracker:
     def reset(self) -> None:
         """Forget every voice."""
         self._voices.clear()
+
+    @property
+    def _limit(self) -> int:
+        return min(self._known_number or self.at_most, self.at_most)
 
     def _scores(self, embedding: NDArray[np.float32], face: int | None) -> list[float]:
         owner = self._owner(face)

@@ -150,14 +150,51 @@ class IncrementalSDT:
         self._emotions[self._left :] = self._current
         return DialogueEmotions(tuple(self._emotions))
 
+    def attention(self, index: int) -> NDArray[np.float32]:
+        """Where utterance ``index`` looks: shares (9, N) of all utterances, each row summing to 1.
+
+        Rows are the encoders in the order of :data:`~sdt_model.model.PAIRS`, their heads averaged,
+        of the last layer (:meth:`SDT.attention <sdt_model.model.SDT.attention>`). What comes later
+        is looked at as well, as :meth:`refresh` does; what has left the window is not.
+
+        Raises :class:`SDTError` where there is no such utterance, or not any more.
+        """
+        row = index - self._left
+        if not 0 <= row < len(self._features):
+            raise SDTError(
+                f"there is no utterance {index} in sight: those from {self._left} to "
+                f"{len(self) - 1} are"
+            )
+        with torch.inference_mode():
+            if self._cache is None:
+                batch = self._batch(self._features, self._speakers)
+                heads = self._model.attention(batch)[0, :, :, row]  # (9, h, N)
+            else:
+                heads = self._cache.attention(row)
+            weights = _numpy(heads.mean(1))
+        return np.pad(weights, ((0, 0), (self._left, 0)))
+
     def relabel(self, speakers: Sequence[int]) -> DialogueEmotions:
         """Say anew who spoke each utterance, and read the dialogue again."""
-        if len(speakers) != len(self):
+        self._check_speakers(speakers)
+        self._speakers = list(speakers[self._left :])
+        return self._read_anew()
+
+    def rewrite(
+        self, features: Sequence[UtteranceFeatures], speakers: Sequence[int]
+    ) -> DialogueEmotions:
+        """Replace the features and the speaker of every utterance, and read the dialogue again.
+
+        Those that have left the window keep their last reading.
+        """
+        self._check_speakers(speakers)
+        if len(features) != len(self):
             raise SDTError(
-                f"{len(speakers)} speakers for {len(self)} utterances: give one for each"
+                f"features of {len(features)} utterances for {len(self)}: give them for each"
             )
-        for speaker in speakers:
-            self._check_speaker(speaker)
+        for utterance in features:
+            utterance.check(self.config)
+        self._features = list(features[self._left :])
         self._speakers = list(speakers[self._left :])
         return self._read_anew()
 
@@ -176,6 +213,14 @@ class IncrementalSDT:
     def _check(self, features: UtteranceFeatures, speaker: int) -> None:
         features.check(self.config)
         self._check_speaker(speaker)
+
+    def _check_speakers(self, speakers: Sequence[int]) -> None:
+        if len(speakers) != len(self):
+            raise SDTError(
+                f"{len(speakers)} speakers for {len(self)} utterances: give one for each"
+            )
+        for speaker in speakers:
+            self._check_speaker(speaker)
 
     def _check_speaker(self, speaker: int) -> None:
         if not 0 <= speaker < self.config.speakers:

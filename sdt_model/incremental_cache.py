@@ -171,6 +171,13 @@ class DialogueCache:
             yield self._read(slice(start, min(start + _ROWS, self._length)))
 
     @torch.inference_mode()
+    def attention(self, row: int) -> Tensor:
+        """The softmax (9, h, N) with which utterance ``row`` attends to all utterances so far."""
+        queries, keys = self._projected[0, :, row], self._projected[1, :, : self._length]
+        scores = (keys @ queries[..., None]).squeeze(-1)  # (A, N, w) @ (A, w, 1) -> (A, N)
+        return scores.softmax(-1).unflatten(0, (len(PAIRS), self._weights.heads))
+
+    @torch.inference_mode()
     def _write(self, batch: DialogueBatch) -> slice:
         """Put utterances behind the last, attending to all before and to each other."""
         rows = slice(self._length, self._length + batch.speakers.shape[1])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -98,6 +99,12 @@ class MultiHeadAttention(nn.Module):
         attended = attended.transpose(1, 2)  # (B, h, N, d/h) -> (B, N, h, d/h)
         return self.output(attended.flatten(2))  # (B, N, h, d/h) -> (B, N, d)
 
+    def weights(self, target: Tensor, source: Tensor, mask: Tensor) -> Tensor:
+        """The softmax alone, (B, h, N, N): what share of every source each target takes."""
+        queries, keys = self.split(self.query(target)), self.split(self.key(source))
+        scores = queries @ keys.mT * queries.shape[-1] ** -0.5  # (B, h, N, N)
+        return scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
+
     def split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, N, d) -> (B, h, N, d/h)
 
@@ -136,6 +143,14 @@ class EncoderLayer(nn.Module):
         attended = self.attention(target, target if source is None else source, mask)
         return self.feed_forward(target + self.dropout(attended))
 
+    def weights(
+        self, target: Tensor, source: Tensor | None, mask: Tensor, normalise: bool
+    ) -> Tensor:
+        """The attention weights (B, h, N, N) of :meth:`forward`."""
+        if normalise:
+            target = self.norm(target)
+        return self.attention.weights(target, target if source is None else source, mask)
+
 
 class Encoder(nn.Module):
     """The transformer from a source modality to a target modality, m → n.
@@ -160,6 +175,17 @@ class Encoder(nn.Module):
         for depth, layer in enumerate(self.layers):
             x = layer(x, y, mask, normalise=depth > 0)
         return x
+
+    def weights(
+        self, target: Tensor, source: Tensor | None, embedding: Tensor, mask: Tensor
+    ) -> Tensor:
+        """The attention weights (B, h, N, N) of the last layer, without dropout."""
+        x = target + embedding
+        y = source + embedding if source is not None else None
+        *before, last = [cast(EncoderLayer, layer) for layer in self.layers]
+        for depth, layer in enumerate(before):
+            x = layer(x, y, mask, normalise=depth > 0)
+        return last.weights(x, y, mask, normalise=bool(before))
 
 
 class UnimodalGate(nn.Module):
@@ -258,6 +284,22 @@ class SDT(nn.Module):
             self.students[m](h) for m, h in zip(MODALITIES, hidden.unbind(-2), strict=True)
         )
         return SDTOutput(self.classifier(fused), text, audio, visual, gates, hidden)
+
+    def attention(self, batch: DialogueBatch) -> Tensor:
+        """How the nine encoders look at the dialogue: (B, 9, h, N, N) in the order of ``PAIRS``.
+
+        Row i of the last layer's softmax, which sums to 1, says what share of each utterance's
+        values goes into utterance i. Residuals, gates and classifiers come after it, so this is
+        where the model looked, not why it answered.
+        """
+        streams, embedding = self.project(batch), self.embed(batch.speakers)
+        weights = []
+        for pair in PAIRS:
+            source, target = pair.split("_to_")
+            encoder = cast(Encoder, self.encoders[pair])
+            keys = None if source == target else streams[source]
+            weights.append(encoder.weights(streams[target], keys, embedding, batch.mask))
+        return torch.stack(weights, dim=1)
 
     def project(self, batch: DialogueBatch) -> dict[str, Tensor]:
         """Each modality brought to size d, with the learned vector where it is missing."""

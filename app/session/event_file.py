@@ -15,10 +15,14 @@ from typing import BinaryIO
 from app.events import (
     DeviceChanged,
     Event,
+    MarkerPlaced,
     ProblemOccurred,
+    SpeakerColoured,
     SpeakerFound,
+    SpeakerLeft,
     SpeakerRenamed,
     StageFinished,
+    UtteranceCorrected,
     UtteranceDropped,
     UtteranceLabelled,
     UtteranceReassigned,
@@ -93,6 +97,7 @@ class _Story:
 
     def __init__(self) -> None:
         self._speakers = 0
+        self._left: set[int] = set()
         self._utterances = 0
         self._notices = 0
         self._codes: set[str] = set()
@@ -101,10 +106,16 @@ class _Story:
         """Raises ``ValueError`` where ``event`` does not fit to those before."""
         match event:
             case SpeakerFound(speaker=speaker):
+                if speaker in self._left:
+                    self._left.remove(speaker)
+                    return
                 _require(speaker == self._speakers < MOST_SPEAKERS, "speakers do not count up")
                 self._speakers += 1
-            case SpeakerRenamed(speaker=speaker):
+            case SpeakerRenamed(speaker=speaker) | SpeakerColoured(speaker=speaker):
                 self._require_speaker(speaker)
+            case SpeakerLeft(speaker=speaker):
+                self._require_speaker(speaker)
+                self._left.add(speaker)
             case UtteranceLabelled(index=index, speaker=speaker, text=text):
                 _require(index == self._utterances < MOST_UTTERANCES, "utterances do not count up")
                 _require(len(text) <= _MOST_CHARACTERS, "nobody says so much at once")
@@ -115,7 +126,10 @@ class _Story:
                 self._require_speaker(speaker)
             case UtteranceRevised(index=index):
                 self._require_utterance(index)
-            case DeviceChanged() | ProblemOccurred():
+            case UtteranceCorrected(index=index, text=text):
+                self._require_utterance(index)
+                _require(len(text) <= _MOST_CHARACTERS, "nobody says so much at once")
+            case DeviceChanged() | ProblemOccurred() | MarkerPlaced():
                 self._notices += 1
                 _require(self._notices <= MOST_NOTICES, "there are too many notices")
             case StageFinished(stage=code) | UtteranceDropped(reason=code):

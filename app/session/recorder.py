@@ -114,12 +114,16 @@ class Recorder:
             with self._changed:
                 self._fail(error)
 
-    def finish(self) -> None:
-        """Write all that was taken, and close the files; call it after the last event."""
+    def finish_media(self) -> None:
+        """Write all that was taken, and close the media; events are still kept."""
         with self._changed:
             self._finishing = True
             self._changed.notify_all()
         self._thread.join(_PATIENCE)
+
+    def finish(self) -> None:
+        """Write all that was taken, and close the files; call it after the last event."""
+        self.finish_media()
         if self._log is not None:
             self._events = None
             self._log.close()

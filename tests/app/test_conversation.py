@@ -1,5 +1,6 @@
 """A session in a thread of its own, without a window."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,13 @@ def test_it_reads_to_the_end(tmp_path: Path) -> None:
     options = RunOptions(tmp_path / "silent.mp4", speed=None, models=ModelOptions(offline=True))
     conversation = Conversation(options)
     conversation.begin()
-    assert conversation.join(120.0)
+    deadline = time.monotonic() + 120.0
+    while conversation.state.snapshot().phase != "ended" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    # It stays to be corrected until it is closed.
+    assert not conversation.join(0.5)
+    conversation.close()
+    assert conversation.join(5.0)
     assert conversation.exit_code == 0
     assert conversation.state.snapshot().phase == "ended"
     assert conversation.preview.get() is not None

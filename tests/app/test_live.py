@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from app.assets import ASSETS, DEMO_MEDIA
 from app.cli import main
+from app.corrections import Merge, Reassign, Rename, Requests
 from app.engine import LiveEngine
 from app.events import (
     DeviceChanged,
@@ -92,7 +93,10 @@ class Session:
             self.recorder = Recorder(record, CARD, source.info)
             source = self.recorder.tee(source)
             sinks.append(self.recorder.keep)
-        self.engine = LiveEngine(source, RealClock(), models, sinks, speakers=2)
+        self.requests = Requests()
+        self.engine = LiveEngine(
+            source, RealClock(), models, sinks, speakers=2, requests=self.requests
+        )
 
     def run(self) -> None:
         def stop() -> None:
@@ -199,9 +203,8 @@ def test_corrections_during_a_session_read_the_dialogue_again(
     def correct() -> None:
         while len({u.speaker for u in session.utterances}) < 2:
             time.sleep(0.02)
-        session.engine.rename(0, "Ada")
-        session.engine.reassign(0, 1)
-        session.engine.merge(1, 0)
+        for request in (Rename(0, "Ada"), Reassign(0, 1), Merge(1, 0)):
+            assert session.requests.put(request)
 
     threading.Thread(target=correct, daemon=True).start()
     session.run()

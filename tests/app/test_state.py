@@ -200,3 +200,27 @@ def test_every_event_is_one_line_of_json() -> None:
         assert "\n" not in line
         assert json.loads(line)["event"] == event.kind
     assert json.loads(events[2].to_json())["media_time"] == 0.333333
+
+
+def test_an_utterance_keeps_when_each_stage_was_done_with_it() -> None:
+    state = SessionState()
+    state(started(1.0))
+    state(SpeakerFound(media_time=1.0, speaker=0, name="Speaker 1"))
+    for stage, at in (("transcription", 2.3), ("features", 2.35)):
+        state(StageFinished(media_time=2.0, emitted_at=at, index=0, stage=stage))
+    state(
+        SpeechEnded(
+            media_time=2.5, emitted_at=2.55, channel=None, start=1.0, end=2.0, reason="pause"
+        )
+    )
+    state(labelled(0, "joy"))
+    state(StageFinished(media_time=2.0, emitted_at=2.6, index=0, stage="emotion"))
+    (utterance,) = state.snapshot().utterances
+    assert [name for name, _ in utterance.stages] == [
+        "transcription",
+        "features",
+        "endpoint",
+        "emotion",
+    ]
+    assert dict(utterance.stages)["endpoint"] == pytest.approx(0.55)
+    assert dict(utterance.stages)["emotion"] == pytest.approx(0.6)

@@ -113,3 +113,28 @@ def test_an_inline_stage_does_nothing_that_does_not_have_to_be_done() -> None:
     handled: list[int] = []
     InlineStage(handled.append).offer(1)
     assert handled == []
+
+
+def test_what_is_nudged_goes_before_what_waits_and_is_not_lost_at_the_end() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    handled: list[object] = []
+
+    def handle(number: int) -> None:
+        begun.set()
+        go_on.wait()
+        handled.append(number)
+
+    stage = ThreadStage("recogniser", handle, size=4, between=lambda: handled.append("between"))
+    for number in range(3):
+        stage.put(number)
+    begun.wait()
+    stage.nudge()
+    stage.nudge()
+    go_on.set()
+    stage.finish()
+    assert handled == [0, "between", 1, 2]
+
+    stage = ThreadStage("recogniser", handle, size=4, between=lambda: handled.append("between"))
+    stage.nudge()
+    stage.finish()
+    assert handled[4:] == ["between"]

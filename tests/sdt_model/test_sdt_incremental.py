@@ -62,6 +62,17 @@ def assert_ends_with(
                 assert own is None
 
 
+def assert_looks(live: IncrementalSDT, model: SDT, context: Dialogue, row: int) -> None:
+    """Utterance ``row`` of the context looks where the full model's attention weights say."""
+    left = len(live) - len(context)
+    looked = live.attention(left + row)
+    with torch.inference_mode():
+        heads = model.attention(collate([context], model.config))[0, :, :, row]
+    assert looked.shape == (9, len(live))
+    assert not looked[:, :left].any()
+    close(looked[:, left:], heads.mean(1).numpy())
+
+
 def close(got: np.ndarray | None, expected: np.ndarray | None, within: float = ROUNDING) -> None:
     assert got is not None
     assert expected is not None
@@ -145,7 +156,7 @@ def made_up_dialogue(config: SDTConfig, length: int) -> Dialogue:
 OPERATIONS = st.one_of(
     st.tuples(st.just("append"), st.integers(0, 2**16)),
     st.tuples(st.just("append"), st.integers(0, 2**16)),
-    st.tuples(st.sampled_from(["preview", "edit", "relabel"]), st.integers(0, 2**16)),
+    st.tuples(st.sampled_from(["preview", "edit", "relabel", "rewrite"]), st.integers(0, 2**16)),
     st.tuples(st.sampled_from(["refresh", "reset"]), st.just(0)),
 )
 
@@ -232,12 +243,16 @@ def test_whatever_is_done_the_reading_is_that_of_a_full_forward(
                 live.reset()
                 said, by = [], []
                 emotions = live.refresh()
+            case "rewrite" if said:
+                said, by = [features, *said[:-1]], [speaker, *by[:-1]]
+                emotions = live.rewrite(said, by)
             case _:
                 emotions = live.refresh()
         assert len(live) == len(emotions.utterances) == len(said)
         if said:
             context = in_window(said, by)
             assert_ends_with(emotions.utterances[-len(context) :], model, context)
+            assert_looks(live, model, context, int(rng.integers(len(context))))
 
 
 def test_the_past_keeps_its_reading_until_it_is_refreshed() -> None:
@@ -358,6 +373,10 @@ def test_what_does_not_fit_is_refused_and_not_kept() -> None:
         live.relabel([0, 1])
     with pytest.raises(SDTError, match="no utterance 1"):
         live.edit(1, good)
+    with pytest.raises(SDTError, match="features of 2 utterances for 1"):
+        live.rewrite([good, good], [0])
+    with pytest.raises(SDTError, match="no utterance 1 in sight: those from 0 to 0 are"):
+        live.attention(1)
     with pytest.raises(SDTError, match="context window is 0"):
         IncrementalSDT(small_model(), window=0)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sdt_helpers import random_dialogue, small_config, small_model
 from sdt_model.config import MODALITIES, SDTConfig
 from sdt_model.dialogues import Dialogue, collate
 from sdt_model.errors import SDTError
-from sdt_model.model import SDT, SDTOutput
+from sdt_model.model import PAIRS, SDT, SDTOutput
 
 LOGITS = ("fused", *MODALITIES)
 EVERYTHING = (*LOGITS, "gates", "hidden")
@@ -155,6 +156,29 @@ def test_the_order_of_a_batch_does_not_matter() -> None:
     forwards, backwards = forward(model, *dialogues), forward(model, *dialogues[::-1])
     real = collate(dialogues, model.config).mask
     np.testing.assert_allclose(forwards.fused[real], backwards.fused.flip(0)[real], atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_attention_weights_are_those_that_the_forward_pass_uses(layers: int) -> None:
+    model, dialogues = small_model(layers=layers), [random_dialogue(5), random_dialogue(3, seed=1)]
+    batch = collate(dialogues, model.config)
+    heads = model.attention(batch)
+    compared = []
+    for pair, weights in zip(PAIRS, heads.unbind(1), strict=True):
+
+        def compare(
+            module: Any, given: tuple[Any, ...], out: torch.Tensor, weights: torch.Tensor = weights
+        ) -> None:
+            mixed = weights @ module.split(module.value(given[1]))
+            expected = module.output(mixed.transpose(1, 2).flatten(2))
+            torch.testing.assert_close(out[batch.mask], expected[batch.mask])
+            compared.append(module)
+
+        model.encoders[pair].layers[-1].attention.register_forward_hook(compare)
+    forward(model, *dialogues)
+    assert len(compared) == len(PAIRS)
+    torch.testing.assert_close(heads.sum(-1), torch.ones(heads.shape[:-1]))
+    assert not heads[1, ..., 3:].any()
 
 
 def test_gates_are_shares_of_the_three_modalities() -> None:
