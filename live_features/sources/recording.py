@@ -15,6 +15,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +88,29 @@ class RecordingSource:
         return self._contents.info
 
     def __iter__(self) -> Iterator[AudioBlock | VideoFrame]:
-        with ExitStack() as open_streams:
-            streams: list[Iterator[AudioBlock | VideoFrame]] = []
-            if self._contents.sound is not None:
-                blocks = _blocks(self._path, self._contents, self._contents.sound)
-                streams.append(open_streams.enter_context(closing(blocks)))
-            if self._contents.pictures is not None:
-                frames = _frames(self._path, self._contents, self._contents.pictures)
-                streams.append(open_streams.enter_context(closing(frames)))
-            for item in heapq.merge(*streams, key=_complete_at):
+        with closing(self.starting_at(0.0)) as items:
+            for item in items:
                 self._clock.wait_until(_complete_at(item))
                 if self._closed.is_set():
                     return
                 yield item
+
+    def starting_at(self, start: float) -> Generator[AudioBlock | VideoFrame, None, None]:
+        """Blocks and frames from session time ``start`` on, in order, without waiting.
+
+        The first block begins at ``start``; the first frame is the one that is seen then. Times of
+        formats that may set their clock anew are only right if this file does not.
+        """
+        contents = self._contents
+        with ExitStack() as open_streams:
+            streams: list[Iterator[AudioBlock | VideoFrame]] = []
+            if contents.sound is not None:
+                blocks = _blocks(self._path, contents, contents.sound, start)
+                streams.append(open_streams.enter_context(closing(blocks)))
+            if contents.pictures is not None:
+                frames = _frames(self._path, contents, contents.pictures, start)
+                streams.append(open_streams.enter_context(closing(frames)))
+            yield from heapq.merge(*streams, key=_complete_at)
 
     def close(self) -> None:
         """End the iteration, which holds the file, at its next item; may be called at any time."""
@@ -285,14 +296,36 @@ def _duration(container: Any, beginnings: list[_Beginning], origin: float) -> fl
 # --- Decoding ------------------------------------------------------------------------------------
 
 
-def _decoded(path: Path, index: int) -> Generator[Any, None, None]:
-    """The frames of one stream; packets that cannot be decoded are left out."""
+def _decoded(path: Path, index: int, since: float | None = None) -> Generator[Any, None, None]:
+    """The frames of one stream; packets that cannot be decoded are left out.
+
+    With ``since``, on the file's own time line, those before it are passed over as far as the file
+    lets one; where it leads to a place behind ``since``, none are.
+    """
+    if since is not None:
+        frames = _decoded_from(path, index, since)
+        first = next(frames, None)
+        stamp = None if first is None else _stamp(first)
+        if stamp is not None and stamp <= since:
+            yield first
+            yield from frames
+            return
+        frames.close()
+    yield from _decoded_from(path, index, None)
+
+
+def _decoded_from(path: Path, index: int, since: float | None) -> Generator[Any, None, None]:
     with _opened(path) as container:
         stream = container.streams[index]
         stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
         for other in container.streams:
             if other.index != index:
                 other.discard = Discard.all
+        if since is not None:
+            try:
+                container.seek(math.floor(since / stream.time_base), stream=stream)
+            except av.FFmpegError:
+                return
         packets = container.demux(stream)
         bad_reads = 0
         while bad_reads < _BAD_READS:
@@ -355,11 +388,13 @@ class _Stamps:
 # --- Sound ---------------------------------------------------------------------------------------
 
 
-def _blocks(path: Path, contents: _Contents, index: int) -> Generator[AudioBlock, None, None]:
+def _blocks(
+    path: Path, contents: _Contents, index: int, start: float
+) -> Generator[AudioBlock, None, None]:
     channels = contents.info.channels
     waiting = np.zeros((0, channels), np.float32)
-    delivered = 0
-    for samples in _sound(path, contents, index):
+    delivered = round(start * SAMPLE_RATE)
+    for samples in _sound(path, contents, index, start):
         waiting = np.concatenate([waiting, np.clip(samples, -1, 1)])
         while len(waiting) >= _BLOCK:
             yield AudioBlock(waiting[:_BLOCK].copy(), delivered / SAMPLE_RATE)
@@ -369,18 +404,24 @@ def _blocks(path: Path, contents: _Contents, index: int) -> Generator[AudioBlock
         yield AudioBlock(waiting, delivered / SAMPLE_RATE)
 
 
-def _sound(path: Path, contents: _Contents, index: int) -> Iterator[NDArray[np.float32]]:
-    """Contiguous samples from second 0 on, of shape (n, channels) at ``SAMPLE_RATE``."""
+def _sound(
+    path: Path, contents: _Contents, index: int, start: float
+) -> Iterator[NDArray[np.float32]]:
+    """Contiguous samples from ``start`` on, of shape (n, channels) at ``SAMPLE_RATE``."""
     channels = contents.info.channels
     stamps = _Stamps(contents)
-    line = _Line(channels)
-    for frame in _decoded(path, index):
+    line = _Line(channels, start)
+    passed: float | None = None  # where what was before the start ended
+    for frame in _decoded(path, index, _since(contents, start)):
         if frame.sample_rate != line.rate:
             yield line.change_rate(frame.sample_rate)
         samples = _samples(frame)
         if channels == 1 or samples.shape[1] != channels:
             samples = np.repeat(_mixed(samples, frame.layout), channels, axis=1)
-        late = stamps.time(frame, line.position) - line.position
+        expected = line.position if line.begun or passed is None else passed
+        time = stamps.time(frame, expected)
+        passed = time + len(samples) / line.rate
+        late = time - line.position
         if abs(late) > (_GAP if line.begun else 0):
             missing = round(late * line.rate)
             yield from line.silence(missing)
@@ -392,11 +433,12 @@ def _sound(path: Path, contents: _Contents, index: int) -> Iterator[NDArray[np.f
 class _Line:
     """Puts samples end to end, resampled."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, start: float) -> None:
         self.rate = 0
         self._channels = channels
         self._resampler: Any = None
-        self._base = 0.0
+        self._start = start
+        self._base = start
         self._taken = 0
         self._given = 0
 
@@ -412,7 +454,7 @@ class _Line:
     def change_rate(self, rate: int) -> NDArray[np.float32]:
         rest = self.finish()
         self.rate = rate
-        self._base = self._given / SAMPLE_RATE
+        self._base = self._start + self._given / SAMPLE_RATE
         self._taken = 0
         self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, self._channels, dtype="float32")
         return rest
@@ -469,17 +511,35 @@ def _mixed(samples: NDArray[np.float32], layout: Any) -> NDArray[np.float32]:
 # --- Pictures ------------------------------------------------------------------------------------
 
 
-def _frames(path: Path, contents: _Contents, index: int) -> Generator[VideoFrame, None, None]:
+def _frames(
+    path: Path, contents: _Contents, index: int, start: float
+) -> Generator[VideoFrame, None, None]:
     info = contents.info
     stamps = _Stamps(contents)
     previous: float | None = None
-    for frame in _decoded(path, index):
+    passed: VideoFrame | None = None
+    for frame in _decoded(path, index, _since(contents, start)):
         expected = 0.0 if previous is None else previous + 1 / info.frame_rate
         time = stamps.time(frame, expected)
         if previous is not None and time <= previous:
             continue
         previous = time
-        yield VideoFrame(functools.partial(_picture, frame, info, contents.orientation), time)
+        picture = VideoFrame(partial(_picture, frame, info, contents.orientation), time)
+        # The last one before the start is what is seen at the start.
+        if time <= start:
+            passed = picture
+            continue
+        if passed is not None:
+            yield passed
+            passed = None
+        yield picture
+    if passed is not None:
+        yield passed
+
+
+def _since(contents: _Contents, start: float) -> float | None:
+    """``start`` on the file's own time line, None for all of the file."""
+    return contents.origin + start if start > 0 else None
 
 
 def _picture(
