@@ -50,6 +50,8 @@ _TURNS = 128  # what the recording is ahead of what has been told of it, on the 
 _SPECULATION, _PARTIAL = 2, 1  # urgencies
 _LOOK_AGAIN = 0.2  # seconds after which it is looked whether a window is still open
 
+_PROGRESS = 0.5  # seconds of media after which it is told, on the virtual clock, how far that is
+
 _PATIENCE = 0.25
 """Seconds (wall) the listener waits to hear whether a pause follows a finished sentence."""
 
@@ -131,6 +133,7 @@ class LiveEngine:
         requests: Requests | None = None,
         answer: Callable[[Attention], None] | None = None,
         keep: Callable[[int, UtteranceFeatures], None] | None = None,
+        provisional: Callable[[], bool] | None = None,
     ) -> None:
         """``progress`` is told the media time; ``speakers`` fixes how many people there are.
 
@@ -139,7 +142,8 @@ class LiveEngine:
         Setting ``stopping`` from outside does what :meth:`stop` does, at the next item. What is put
         into ``requests`` is done while the session runs, and later by :meth:`serve`; ``answer``
         gets the answers. ``keep`` is handed the features of every utterance, by its index, before
-        its label is told.
+        its label is told. On the virtual clock ``provisional``, if there is one, is asked whether
+        there is time to read what is still being spoken, too.
         """
         self._source = source
         self._clock = clock
@@ -148,7 +152,8 @@ class LiveEngine:
         self._progress = progress
         self._stopping = stopping or threading.Event()
         self._ahead = ahead
-        self._position = 0.0
+        self._provisional = provisional
+        self._position = self._progress_due = 0.0
 
         self._tell = Narrator(sinks)
         self._pressure = Pressure()
@@ -298,9 +303,14 @@ class LiveEngine:
             return speculation.finished
 
         def offer_partial(beginning: Partial) -> None:
-            if self._pressure.effort.partials:
+            if self._turns is not None:
+                assert self._provisional is not None
+                if self._provisional():
+                    self._turns.put(partial(self._recogniser, beginning))
+            elif self._pressure.effort.partials:
                 recognising.offer(beginning, _PARTIAL)
 
+        reads_partials = self._threaded or self._provisional is not None
         return Listener(
             self._models.new_voice_activity,
             channels,
@@ -308,7 +318,7 @@ class LiveEngine:
             hand_on=hand_on,
             speculate=speculate,
             reads_finished=settle,
-            offer_partial=offer_partial if self._threaded and self._ahead else None,
+            offer_partial=offer_partial if reads_partials and self._ahead else None,
             find_turns=self._models.new_turn_finder(),
         )
 
@@ -349,7 +359,15 @@ class LiveEngine:
                     )
             self._position = max(self._position, now)
             if self._progress is not None:
-                self._progress(now)
+                self._note_progress(self._progress, now)
+
+    def _note_progress(self, note: Callable[[float], None], now: float) -> None:
+        if self._turns is None:
+            note(now)
+        elif now >= self._progress_due:
+            # All that came before has been told by then.
+            self._progress_due = now + _PROGRESS
+            self._turns.put(partial(note, now))
 
 
 class _Backlog:

@@ -33,6 +33,7 @@ class Opened:
     records it where that was asked for.
 
     ``run`` is what was asked for, completed by what a recorded session says about itself.
+    ``recording`` is the source where it is no live one, which may be read from anywhere meanwhile.
     """
 
     run: RunOptions
@@ -40,6 +41,7 @@ class Opened:
     source: MediaSource
     log: EventLog | None
     recorder: Recorder | None
+    recording: RecordingSource | None
 
 
 @contextmanager
@@ -51,6 +53,7 @@ def opened(run: RunOptions) -> Iterator[Opened]:
             folder not be written, or there is something where a recording should go.
     """
     with ExitStack() as stack:
+        recording: RecordingSource | None = None
         if isinstance(run.medium, LiveOptions):
             clock: Clock = RealClock()
             source: MediaSource = _live_source(run.medium)
@@ -58,9 +61,9 @@ def opened(run: RunOptions) -> Iterator[Opened]:
             clock = VirtualClock() if run.speed is None else RealClock(run.speed)
             session = RecordedSession(run.medium) if is_session(run.medium) else None
             if session is None:
-                source = RecordingSource(run.medium, clock)
+                source = recording = RecordingSource(run.medium, clock)
             else:
-                source = session.media(clock)
+                source = recording = session.media(clock)
                 run = _completed(run, session)
         stack.enter_context(closing(source))
         log = None if run.export is None else stack.enter_context(EventLog.for_export(run.export))
@@ -70,7 +73,7 @@ def opened(run: RunOptions) -> Iterator[Opened]:
                 run.record, _card(run, source.info), source.info, patient=clock.speed is None
             )
             source = recorder.tee(source)
-        yield Opened(run, clock, source, log, recorder)
+        yield Opened(run, clock, source, log, recorder, recording)
 
 
 def _completed(run: RunOptions, session: RecordedSession) -> RunOptions:
@@ -128,6 +131,7 @@ def read(
     stop: threading.Event | None = None,
     sinks: Sequence[Callable[[Event], None]] = (),
     requests: Requests | None = None,
+    provisional: Callable[[], bool] | None = None,
 ) -> None:
     """Load the models, read to the end, write the recording and the export.
 
@@ -135,7 +139,8 @@ def read(
     recording and export then hold the corrections, too.
 
     ``report`` is told in words what is being done, ``progress`` the media time, and ``sinks`` every
-    event. Setting ``stop`` ends early, with everything heard so far labelled and exported.
+    event. Setting ``stop`` ends early, with everything heard so far labelled and exported. Of what
+    is still being spoken in a recording readings are made while ``provisional`` says so.
 
     Raises:
         UserFacingError: the medium or the models are at fault.
@@ -165,6 +170,7 @@ def read(
         stopping=stop,
         requests=requests,
         answer=lambda attention: state.show(attention=attention),
+        provisional=provisional,
     )
     if recorder is not None:
         recorder.begin(engine.note_problem)

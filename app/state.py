@@ -140,6 +140,11 @@ class Snapshot:
     read; ``marks`` are in order of time. ``undo`` and ``redo`` name what would be taken back and
     made again, ``refused`` says why the last correction was not made. ``attention`` is where the
     utterance looked that was asked about last.
+
+    Of what is played, ``utterances`` are those that have their label at ``position``; those that
+    follow in ``ahead`` are known, too, as they were played before, or when the session was
+    recorded. ``elsewhere`` pairs the index of an utterance with what the other reading of the
+    same session makes of it, where that is something else.
     """
 
     version: int = 0
@@ -171,6 +176,8 @@ class Snapshot:
     redo: str | None = None
     refused: str = ""
     attention: Attention | None = None
+    ahead: tuple[LabelledUtterance, ...] = ()
+    elsewhere: tuple[tuple[int, LabelledUtterance], ...] = ()
 
 
 class SessionState:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from app.events import (
+    CorrectionRefused,
     Event,
     HistoryChanged,
     MarkerPlaced,
@@ -50,7 +51,7 @@ class Timeline:
     """
 
     def __init__(self, *, as_recorded: bool = False) -> None:
-        self._as_recorded = as_recorded
+        self.as_recorded = as_recorded
         self._lock = threading.Lock()
         self._events: list[Event] = []
         self._times: list[float] = []
@@ -73,19 +74,28 @@ class Timeline:
             if isinstance(event, SessionStarted):
                 self._speed = event.speed
             self._events.append(event)
-            if self._ended:
+            if self._ended or (isinstance(event, CorrectionRefused) and not self.as_recorded):
                 self._corrections.append(len(self._events) - 1)
-            elif isinstance(event, HistoryChanged) and not self._as_recorded:
+            elif isinstance(event, HistoryChanged) and not self.as_recorded:
                 self._corrections += self._last_correction()
             self._ended = self._ended or isinstance(event, SessionEnded)
             self._times.append(max(self._times[-1] if self._times else 0.0, self._moment(event)))
             if len(self._events) % _KEY_EVERY == 0:
                 self._keys.append(self._newest.copy())
 
+    def finish(self) -> None:
+        """Nothing more will come but corrections, though nobody told of the end."""
+        self._ended = True
+
     @property
     def told(self) -> float:
         """Seconds of the session that events have told of."""
         return self._times[-1] if self._times else 0.0
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything has been told."""
+        return bool(self._events)
 
     @property
     def ended(self) -> bool:
