@@ -143,6 +143,7 @@ class _Line:
         self._find_turns = find_turns
         self._heard = 0
         self._look_due = _LOOK
+        self._taken_over = False
         self._endpointer = Endpointer(voice_activity, reads_finished=self._ask)
         self._speculation: Speculation | None = None
         self._partial_due = 0.0
@@ -173,15 +174,22 @@ class _Line:
 
     def _look_for_turns(self) -> None:
         self._look_due = self._heard + _LOOK
+        self._taken_over = False
         opened = self._endpointer.open_utterance()
         if self._find_turns is None or opened is None:
             return
         look = self._find_turns.look(opened.start)
+        self._taken_over = look.hint
         if look.hint:
             self._look_due = self._heard + _LOOK_SOON
-        if look.change is not None and look.change < opened.end:
+        if look.change is None or look.change >= opened.end:
+            return
+        if look.sure:
             for event in self._endpointer.split(look.change):
                 self._handle(event)
+        elif (cut_off := self._endpointer.until(look.change)) is not None:
+            # By the time it is sure, what was said before has been read.
+            self._speculate(Speculation(Heard(cut_off, self._channel)))
 
     def _ask(self, candidate: SpeechSegment) -> bool:
         speculation = self._speculation
@@ -189,8 +197,10 @@ class _Line:
 
     def _hand_partial(self, now: float) -> None:
         assert self._offer_partial is not None
-        # A paused utterance is read as a whole already.
-        if self._speculation is None and (opened := self._endpointer.open_utterance()) is not None:
+        # A paused utterance is read as a whole already, and so is one that is being cut off.
+        if self._speculation is not None or self._taken_over:
+            return
+        if (opened := self._endpointer.open_utterance()) is not None:
             self._partial_due = now + _PARTIAL_INTERVAL
             self._offer_partial(Partial(Heard(opened, self._channel)))
 

@@ -154,16 +154,9 @@ class Endpointer:
         The cut is at the weakest moment within 0.3 s, so that it goes through no word, and its
         reason ``speaker_change``. Nothing happens where a side would be too short to be kept.
         """
-        if self._speech_from is None:
+        cut = self._cut_near(at)
+        if cut is None:
             return []
-        middle, reach = round(at / _FRAME_SECONDS), _frames(_NEAR)
-        shortest = _frames(self._rules.min_speech)
-        # Less than that on a side would be dropped, and a word lost with it.
-        first = max(middle - reach, self._speech_from + shortest - 1)
-        last = min(middle + reach + 1, self._speech_to - shortest)
-        if first >= last:
-            return []
-        cut = self._weakest_in(first, last)
         self._candidate = None
         events = self._split(cut, "speaker_change")
         if self._speech_from is not None and self._now - self._speech_to >= _frames(
@@ -172,6 +165,11 @@ class Endpointer:
             self._candidate = self._segment(self._speech_to, "finished")
             events.append(SpeechPaused(self._candidate))
         return events
+
+    def until(self, at: float) -> SpeechSegment | None:
+        """What :meth:`split` would hand out now; None where it would do nothing."""
+        cut = self._cut_near(at)
+        return None if cut is None else self._segment(min(cut, self._speech_to), "speaker_change")
 
     def open_utterance(self) -> SpeechSegment | None:
         """What has been heard of the utterance that is being spoken, if one is."""
@@ -252,6 +250,17 @@ class Endpointer:
         if segment.end - segment.start < self._rules.min_speech:
             return SpeechDropped(segment.start, segment.end, "too_short")
         return segment
+
+    def _cut_near(self, at: float) -> int | None:
+        """The frame before which the open utterance can end, at the weakest moment near ``at``."""
+        if self._speech_from is None:
+            return None
+        middle, reach = round(at / _FRAME_SECONDS), _frames(_NEAR)
+        shortest = _frames(self._rules.min_speech)
+        # Less than that on a side would be dropped, and a word lost with it.
+        first = max(middle - reach, self._speech_from + shortest - 1)
+        last = min(middle + reach + 1, self._speech_to - shortest)
+        return self._weakest_in(first, last) if first < last else None
 
     def _weakest(self) -> int:
         """The frame of the open utterance's second half that is most like a pause."""

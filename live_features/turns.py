@@ -38,11 +38,13 @@ _HINT = 0.2  # mean probability of another speaker that is one
 class Look:
     """What a look at the recent sound says.
 
-    ``change`` is the second at which somebody else took over, None if nobody is known to have.
-    ``hint`` tells that somebody may just be doing so: it is worth to look again soon.
+    ``change`` is the second at which somebody else took over, ``sure`` whether enough of them has
+    been heard to know. ``hint`` tells that somebody may just be taking over: it is worth to look
+    again soon.
     """
 
     change: float | None = None
+    sure: bool = False
     hint: bool = False
 
 
@@ -109,14 +111,13 @@ class TurnFinder:
             return Look()
         times, active = times[within], _active(probabilities[within])
         path = _speakers(active, probabilities[within, 0])
-        changes = np.flatnonzero(np.diff(path))
-        for i in changes:
-            at = float(times[i] + times[i + 1]) / 2
-            if since + SHORTEST_TURN < at <= now - SURE_AFTER:
-                return Look(change=at, hint=True)
+        changes = [float(times[i] + times[i + 1]) / 2 for i in np.flatnonzero(np.diff(path))]
+        for at in changes:
+            if since + SHORTEST_TURN < at:
+                return Look(change=at, sure=at <= now - SURE_AFTER, hint=True)
         lately = active[times > now - _RECENT - _FIRST]
         others = np.delete(lately, path[-1], axis=1)
-        return Look(hint=len(changes) > 0 or bool((others.mean(axis=0) > _HINT).any()))
+        return Look(hint=bool(changes) or bool((others.mean(axis=0) > _HINT).any()))
 
     @torch.inference_mode()
     def _listen(self) -> NDArray[np.float32]:

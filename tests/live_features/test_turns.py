@@ -11,7 +11,7 @@ from live_features.clocks import VirtualClock
 from live_features.errors import UserFacingError
 from live_features.media import SAMPLE_RATE, AudioBlock
 from live_features.sources.recording import RecordingSource
-from live_features.turns import SpeakerSegmentation, TurnFinder
+from live_features.turns import Look, SpeakerSegmentation, TurnFinder
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def test_a_change_of_voice_is_found_where_it_is(
     (one, before), (other, after) = turns[first : first + 2]
     assert one != other
     finder = TurnFinder(segmentation)
-    found: list[float | None] = []
+    found: list[Look] = []
     sound = np.concatenate([before, after])
     for start in range(0, len(sound), 8192):
         finder.push(sound[start : start + 8192])
-        found.append(finder.look(0.0).change)
-    changes = [change for change in found if change is not None]
+        found.append(finder.look(0.0))
+    changes = [look.change for look in found if look.sure]
     assert changes
     assert changes[-1] == pytest.approx(len(before) / SAMPLE_RATE, abs=0.35)
 
