@@ -6,9 +6,9 @@
 On a real clock each of the three has a thread: sound is never dropped, pictures drop the oldest,
 utterances wait. While somebody pauses, the recogniser already works on what may turn out to be an
 utterance; while somebody speaks and it has nothing else to do, it reads what has been said so far.
-On the virtual clock nothing is left out and nothing guessed: pictures are looked at as they come,
-but what they and the sound lead to is told, and utterances are read, strictly in the order of the
-recording, so the same recording always gives the same events.
+On the virtual clock nothing is left out and nothing guessed. Pictures are looked at, sound is
+listened to and utterances are read as far ahead as there is time for, but what they lead to is told
+strictly in the order of the recording, so the same recording always gives the same events.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from app.listening import Heard, Listener, Partial, Sink, Speculation
 from app.models import Models
 from app.pressure import Pressure
 from app.preview import LatestFrame
+from app.read_ahead import Outcome, ReadAhead, do
 from app.recogniser import Recogniser, Work
-from app.workers import AheadStage, InlineStage, Stage, ThreadStage, Turns, TurnStage
+from app.workers import AheadStage, Stage, ThreadStage, Turns
 from live_features.errors import UserFacingError
 from live_features.faces import FaceAnalyser, FaceFrame, FaceTimeline
 from live_features.media import AudioBlock, Clock, DeviceNotice, MediaSource, VideoFrame
@@ -215,20 +216,10 @@ class LiveEngine:
         try:
             with ExitStack() as stages:
                 stages.callback(recogniser.close)
-                if not self._threaded:
-                    self._turns = Turns("recogniser", size=_TURNS, between=self._do_requests)
-                    self._requests.call(self._turns.nudge)
-                    stages.callback(self._turns.finish)
-                recognising = self._recognising()
-                stages.callback(recognising.finish)
-                # Called first, so that nothing is asked of a thread that is ending.
-                stages.callback(self._requests.call, None)
-                listener = self._listener(recognising, info.channels)
-                stages.callback(listener.flush)
-                listening = self._listening(listener)
-                stages.callback(listening.finish)
-                watching = self._watching(watcher)
-                stages.callback(watching.finish)
+                if self._threaded:
+                    listening, watching = self._side_by_side(stages, watcher)
+                else:
+                    listening, watching = self._in_turn(stages, watcher)
                 self._pump(listening, watching)
             if self._stopping.is_set():
                 reason = "stopped"
@@ -258,24 +249,46 @@ class LiveEngine:
     def _threaded(self) -> bool:
         return self._clock.speed is not None
 
-    def _recognising(self) -> Stage[Work]:
-        if self._turns is not None:
-            return TurnStage(self._turns, self._recognise)
-        stage = ThreadStage(
+    def _side_by_side(
+        self, stages: ExitStack, watcher: Watcher
+    ) -> tuple[Stage[AudioBlock], Stage[VideoFrame]]:
+        """The stages that hear and see; ``stages`` ends them, the first last."""
+        recognising = ThreadStage(
             "recogniser", self._recognise, size=_UTTERANCES, between=self._do_requests
         )
-        self._requests.call(stage.nudge)
-        return stage
+        stages.callback(recognising.finish)
+        self._requests.call(recognising.nudge)
+        # Called before that, so that nothing is asked of a thread that is ending.
+        stages.callback(self._requests.call, None)
+        listener = self._listener(recognising)
+        stages.callback(listener.flush)
+        listening = ThreadStage("listener", listener, size=_AUDIO_BLOCKS)
+        stages.callback(listening.finish)
+        watching = ThreadStage("watcher", watcher, size=_FRAMES, lossy=True)
+        stages.callback(watching.finish)
+        return listening, watching
 
-    def _listening(self, listener: Listener) -> Stage[AudioBlock]:
-        if self._turns is None:
-            return ThreadStage("listener", listener, size=_AUDIO_BLOCKS)
-        return InlineStage(listener)
+    def _in_turn(
+        self, stages: ExitStack, watcher: Watcher
+    ) -> tuple[Stage[AudioBlock], Stage[VideoFrame]]:
+        """The same, but what comes of it is told in the order of the recording."""
+        turns = self._turns = Turns("recogniser", size=_TURNS, between=self._do_requests)
+        stages.callback(turns.finish)
+        self._requests.call(turns.nudge)
+        stages.callback(self._requests.call, None)
+        ahead = ReadAhead(self._recogniser, self._tell)
+        stages.callback(ahead.close)
+        listener = self._listener_ahead(ahead)
 
-    def _watching(self, watcher: Watcher) -> Stage[VideoFrame]:
-        if self._turns is None:
-            return ThreadStage("watcher", watcher, size=_FRAMES, lossy=True)
-        return AheadStage("watcher", self._turns, watcher.look, watcher.tell)
+        def hear(block: AudioBlock) -> Outcome:
+            return ahead.outcome(partial(listener, block))
+
+        stages.callback(lambda: turns.put(partial(do, ahead.outcome(listener.flush))))
+        listening = AheadStage("listener", turns, hear, do)
+        stages.callback(listening.finish)
+        watching = AheadStage("watcher", turns, watcher.look, watcher.tell)
+        stages.callback(watching.finish)
+        return listening, watching
 
     def _say(self, event: Event) -> None:
         """Tell an event once all that came before it in the medium has been told."""
@@ -284,47 +297,51 @@ class LiveEngine:
         else:
             self._turns.put(partial(self._tell, event))
 
-    def _listener(self, recognising: Stage[Work], channels: int) -> Listener:
+    def _listener(self, recognising: ThreadStage[Work]) -> Listener:
         def hand_on(heard: Heard) -> None:
-            if self._threaded:
-                self._backlog.waits(heard)
+            self._backlog.waits(heard)
             recognising.put(heard)
 
         def speculate(speculation: Speculation) -> None:
             if self._ahead:
                 recognising.offer(speculation, _SPECULATION)
 
-        def settle(speculation: Speculation) -> bool:
-            if not self._ahead:
-                return False
-            if self._turns is None:
-                return speculation.wait(_PATIENCE)
-            self._turns.wait_for(partial(self._recogniser, speculation))
-            return speculation.finished
-
         def offer_partial(beginning: Partial) -> None:
-            if self._turns is not None:
-                assert self._provisional is not None
-                if self._provisional():
-                    self._turns.put(partial(self._recogniser, beginning))
-            elif self._pressure.effort.partials:
+            if self._pressure.effort.partials:
                 recognising.offer(beginning, _PARTIAL)
 
-        reads_partials = self._threaded or self._provisional is not None
         return Listener(
             self._models.new_voice_activity,
-            channels,
-            self._say,
+            self._source.info.channels,
+            self._tell,
             hand_on=hand_on,
             speculate=speculate,
-            reads_finished=settle,
-            offer_partial=offer_partial if reads_partials and self._ahead else None,
+            reads_finished=lambda speculation: self._ahead and speculation.wait(_PATIENCE),
+            offer_partial=offer_partial if self._ahead else None,
+            find_turns=self._models.new_turn_finder(),
+        )
+
+    def _listener_ahead(self, ahead: ReadAhead) -> Listener:
+        provisional = self._provisional
+
+        def offer_partial(beginning: Partial) -> None:
+            if provisional is not None and provisional():
+                ahead.preview(beginning)
+
+        return Listener(
+            self._models.new_voice_activity,
+            self._source.info.channels,
+            ahead.say,
+            hand_on=ahead.hand_on,
+            speculate=lambda speculation: None,
+            reads_finished=lambda speculation: self._ahead and ahead.settle(speculation),
+            offer_partial=None if provisional is None else offer_partial,
             find_turns=self._models.new_turn_finder(),
         )
 
     def _recognise(self, work: Work) -> None:
         self._recogniser(work)
-        if isinstance(work, Heard) and self._threaded:
+        if isinstance(work, Heard):
             self._backlog.done(work)
 
     def _pump(self, listening: Stage[AudioBlock], watching: Stage[VideoFrame]) -> None:

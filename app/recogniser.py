@@ -35,14 +35,18 @@ Work = Heard | Speculation | Partial
 
 
 @dataclass(slots=True)
-class _Prepared:
-    """What is known of a stretch of speech, whatever the dialogue: filled in as it is needed."""
+class Prepared:
+    """What is known of a stretch of speech, whatever the dialogue: filled in as it is needed.
+
+    ``told`` says whether it has been made known that the words have been read.
+    """
 
     segment: SpeechSegment
     transcript: Transcript | None = None
     text: NDArray[np.float32] | None = None
     audio: NDArray[np.float32] | None = None
     voice: NDArray[np.float32] | None = None
+    told: bool = False
 
     def fits(self, segment: SpeechSegment) -> bool:
         mine = self.segment
@@ -52,9 +56,15 @@ class _Prepared:
             len(segment.samples),
         )
 
+    @property
+    def reads_finished(self) -> bool:
+        """Whether the words, which have been read, are a finished sentence."""
+        assert self.transcript is not None
+        return self.transcript.reads_finished and not self.transcript.rejected
+
 
 class Recogniser:
-    """Owns the dialogue; for one thread, but for :meth:`owner`.
+    """Owns the dialogue; for one thread, but for :meth:`owner` and :meth:`read`.
 
     A thread of its own measures the voice while Whisper reads the words; :meth:`close` ends it.
     """
@@ -89,7 +99,7 @@ class Recogniser:
         reference = models.checkpoint.shift
         self._measure_shift = None if reference is None else ShiftMeter(reference)
         self._measuring = ThreadPoolExecutor(1, thread_name_prefix="voice")
-        self._prepared: dict[int | None, _Prepared] = {}
+        self._prepared: dict[int | None, Prepared] = {}
         self._enrolling = deque(enrol)
         self._enrolment: list[NDArray[np.float32]] = []
 
@@ -116,10 +126,21 @@ class Recogniser:
                 self._enrol(work)
             case Heard():
                 self._label(work)
-            case Speculation() if not self._enrolling:
+            case Speculation():
                 self._speculate(work)
             case Partial(heard=heard) if not self._enrolling:
                 self._preview(heard)
+
+    def read(self, heard: Heard) -> Prepared:
+        """Words and voice of an utterance, for :meth:`place`; for several threads at once."""
+        prepared = Prepared(heard.segment)
+        self._read(prepared, self._effort().beam_size)
+        return prepared
+
+    def place(self, heard: Heard, prepared: Prepared) -> None:
+        """Take an utterance of which :meth:`read` has made something."""
+        self._prepared[heard.channel] = prepared
+        self(heard)
 
     def correct(self, request: Request) -> None:
         """Do what a person asks of the dialogue, between two utterances or when all is over."""
@@ -170,14 +191,14 @@ class Recogniser:
             return
         ahead = self._prepare(speculation.heard)
         transcript = self._words(ahead)
-        speculation.settle(transcript.reads_finished and not transcript.rejected)
+        speculation.settle(ahead.reads_finished)
         if not (speculation.stale or transcript.rejected) and self._measure(ahead):
             self._finished("features", ahead.segment)
 
     def _preview(self, heard: Heard) -> None:
         """Read the beginning of an utterance as if it ended there; nothing of it is kept."""
         segment = heard.segment
-        ahead = _Prepared(segment)
+        ahead = Prepared(segment)
         transcript = self._read(ahead, beam_size=1)
         if transcript.rejected:
             return
@@ -198,32 +219,34 @@ class Recogniser:
             )
         )
 
-    def _prepare(self, heard: Heard) -> _Prepared:
+    def _prepare(self, heard: Heard) -> Prepared:
         """What was done ahead for this very stretch, or a clean sheet."""
         ahead = self._prepared.get(heard.channel)
         if ahead is None or not ahead.fits(heard.segment):
-            ahead = self._prepared[heard.channel] = _Prepared(heard.segment)
+            ahead = self._prepared[heard.channel] = Prepared(heard.segment)
         return ahead
 
-    def _words(self, ahead: _Prepared) -> Transcript:
-        if ahead.transcript is not None:
-            return ahead.transcript
-        transcript = self._read(ahead, self._effort().beam_size)
-        self._finished("transcription", ahead.segment)
+    def _words(self, ahead: Prepared) -> Transcript:
+        transcript = ahead.transcript
+        if transcript is None:
+            transcript = self._read(ahead, self._effort().beam_size)
+        if not ahead.told:
+            ahead.told = True
+            self._finished("transcription", ahead.segment)
         return transcript
 
-    def _read(self, ahead: _Prepared, beam_size: int | None) -> Transcript:
+    def _read(self, ahead: Prepared, beam_size: int | None) -> Transcript:
         """The words, while another thread measures the voice."""
         voice = self._measuring.submit(self._measure_voice, ahead)
         ahead.transcript = self._models.transcribe(ahead.segment.samples, beam_size=beam_size)
         voice.result()
         return ahead.transcript
 
-    def _measure_voice(self, ahead: _Prepared) -> None:
+    def _measure_voice(self, ahead: Prepared) -> None:
         ahead.audio = self._models.extract_acoustic(ahead.segment.speech)
         ahead.voice = self._models.encode_voice.embed(ahead.segment.speech)
 
-    def _measure(self, ahead: _Prepared) -> bool:
+    def _measure(self, ahead: Prepared) -> bool:
         """Text features of a stretch that has been read; whether that was still to do."""
         assert ahead.transcript is not None
         if ahead.text is not None:
@@ -231,7 +254,7 @@ class Recogniser:
         ahead.text = self._models.encode_text([ahead.transcript.text])[0]
         return True
 
-    def _features(self, ahead: _Prepared, face: _TalkingFace | None) -> UtteranceFeatures:
+    def _features(self, ahead: Prepared, face: _TalkingFace | None) -> UtteranceFeatures:
         return UtteranceFeatures(
             text=ahead.text,
             audio=ahead.audio,
@@ -247,7 +270,7 @@ class Recogniser:
 
     # --- Who ---------------------------------------------------------------------------------
 
-    def _voice(self, heard: Heard, ahead: _Prepared, face: _TalkingFace | None) -> str:
+    def _voice(self, heard: Heard, ahead: Prepared, face: _TalkingFace | None) -> str:
         """What the voice is known as in the dialogue."""
         if heard.channel is not None:
             return f"line {heard.channel}"
@@ -256,7 +279,7 @@ class Recogniser:
         return f"voice {self._identify(ahead.voice, heard.seconds, track)}"
 
     def _guess_speaker(
-        self, heard: Heard, ahead: _Prepared, face: _TalkingFace | None
+        self, heard: Heard, ahead: Prepared, face: _TalkingFace | None
     ) -> int | None:
         if heard.channel is not None:
             return self._dialogue.speaker(f"line {heard.channel}")

@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -22,27 +21,8 @@ class Stage(Protocol[T_contra]):
     def put(self, item: T_contra) -> None:
         """Hand over an item that has to be handled."""
 
-    def offer(self, item: T_contra, urgency: int = 0) -> None:
-        """Hand over an item that is worth handling only while there is nothing else to do."""
-
     def finish(self) -> None:
         """Handle what was put, and come to rest."""
-
-
-class InlineStage(Generic[T]):
-    """Handles each item before :meth:`put` returns, so the order of all work is fixed."""
-
-    def __init__(self, handle: Callable[[T], None]) -> None:
-        self._handle = handle
-
-    def put(self, item: T) -> None:
-        self._handle(item)
-
-    def offer(self, item: T, urgency: int = 0) -> None:
-        """Nothing is handled that does not have to be."""
-
-    def finish(self) -> None:
-        """Nothing is ever left over."""
 
 
 class ThreadStage(Generic[T]):
@@ -95,6 +75,7 @@ class ThreadStage(Generic[T]):
             self._changed.notify_all()
 
     def offer(self, item: T, urgency: int = 0) -> None:
+        """Hand over an item that is worth handling only while there is nothing else to do."""
         with self._changed:
             self._raise_error()
             self._offered[urgency] = item
@@ -152,37 +133,9 @@ class Turns(ThreadStage[Callable[[], object]]):
     ) -> None:
         super().__init__(name, self._do, size=size, between=between)
 
-    def wait_for(self, act: Callable[[], object]) -> None:
-        """Return once ``act``, and all that was put before, has been done."""
-        done = threading.Event()
-        self.put(act)
-        self.put(done.set)
-        while not done.wait(_LOOK_AGAIN):
-            self._raise_error()
-
     @staticmethod
     def _do(act: Callable[[], object]) -> None:
         act()
-
-
-class TurnStage(Generic[T]):
-    """Handles each item when its turn comes among everything that has a place in ``turns``.
-
-    The order of all handling is thereby the order of the calls, whatever else goes on meanwhile.
-    """
-
-    def __init__(self, turns: Turns, handle: Callable[[T], object]) -> None:
-        self._turns = turns
-        self._handle = handle
-
-    def put(self, item: T) -> None:
-        self._turns.put(partial(self._handle, item))
-
-    def offer(self, item: T, urgency: int = 0) -> None:
-        """Nothing is handled that does not have to be."""
-
-    def finish(self) -> None:
-        """What was put is handled before ``turns`` finishes."""
 
 
 class AheadStage(Generic[T, U]):
@@ -199,9 +152,6 @@ class AheadStage(Generic[T, U]):
     def put(self, item: T) -> None:
         outcome = self._thread.submit(self._work, item)
         self._turns.put(lambda: self._tell(outcome.result()))
-
-    def offer(self, item: T, urgency: int = 0) -> None:
-        """Nothing is worked on that does not have to be."""
 
     def finish(self) -> None:
         self._thread.shutdown()

@@ -26,6 +26,7 @@ from live_features.weights import Weights
 WINDOW = 30.0
 """Seconds that Whisper can hear at once."""
 
+_AT_ONCE = 2  # clips that are read side by side, where several threads ask
 _FRAMES_PER_SECOND = 100
 _MOST_TOKENS = 224
 
@@ -304,6 +305,7 @@ def _load(weights: Weights, device: str, threads: int) -> WhisperModel:
         device=device,
         compute_type="int8" if device == "cpu" else "float16",
         cpu_threads=threads,
+        num_workers=_AT_ONCE,
         local_files_only=True,
     )
     silence = whisper.feature_extractor(np.zeros(SAMPLE_RATE, np.float32))

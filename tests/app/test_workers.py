@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from app.workers import InlineStage, ThreadStage
+from app.workers import AheadStage, ThreadStage, Turns
 
 
 def test_a_stage_handles_everything_in_order_before_it_finishes() -> None:
@@ -59,12 +59,40 @@ def test_a_full_stage_whose_handler_failed_does_not_hang_its_feeder() -> None:
         stage.finish()
 
 
-def test_an_inline_stage_has_done_its_work_when_put_returns() -> None:
-    handled: list[int] = []
-    stage = InlineStage(handled.append)
-    stage.put(1)
-    assert handled == [1]
+def test_stages_that_work_ahead_tell_in_the_order_in_which_things_came_in() -> None:
+    slow_may_go = threading.Event()
+    told: list[str] = []
+    turns = Turns("turns", size=8)
+
+    def work_slowly(item: str) -> str:
+        assert slow_may_go.wait(10)
+        return item.upper()
+
+    def work_fast(item: str) -> str:
+        slow_may_go.set()
+        return item.upper()
+
+    slow = AheadStage("slow", turns, work_slowly, told.append)
+    fast = AheadStage("fast", turns, work_fast, told.append)
+    slow.put("a")
+    fast.put("b")
+    slow.put("c")
+    slow.finish()
+    fast.finish()
+    turns.finish()
+    assert told == ["A", "B", "C"]
+
+
+def test_what_a_stage_that_works_ahead_raises_comes_out_of_its_turns() -> None:
+    def work(item: str) -> str:
+        raise ValueError(item)
+
+    turns = Turns("turns", size=8)
+    stage = AheadStage("broken", turns, work, lambda outcome: None)
+    stage.put("a")
     stage.finish()
+    with pytest.raises(ValueError, match="a"):
+        turns.finish()
 
 
 def test_what_is_offered_waits_for_what_must_be_done_and_only_the_newest_is_kept() -> None:
@@ -107,12 +135,6 @@ def test_what_is_offered_is_left_when_the_stage_finishes() -> None:
     threading.Timer(0.05, go_on.set).start()
     stage.finish()
     assert handled == ["first"]
-
-
-def test_an_inline_stage_does_nothing_that_does_not_have_to_be_done() -> None:
-    handled: list[int] = []
-    InlineStage(handled.append).offer(1)
-    assert handled == []
 
 
 def test_what_is_nudged_goes_before_what_waits_and_is_not_lost_at_the_end() -> None:
