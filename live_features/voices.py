@@ -22,7 +22,7 @@ from live_features.speaker_weights import read_weights
 
 SHORTEST = 0.5
 """Seconds; what is shorter is repeated until it is that long."""
-LONGEST = 4.0
+LONGEST = 3.0
 """Seconds; of what is longer the middle is listened to: more costs time and tells no more."""
 
 _WINDOW, _HOP, _FFT = 400, 160, 512
