@@ -24,8 +24,8 @@ Outcome = list[Callable[[], object]]
 class ReadAhead:
     """Gathers what a listener makes known, and has utterances read meanwhile.
 
-    :meth:`say`, :meth:`hand_on`, :meth:`preview` and :meth:`settle` are for the listener, :meth:`outcome` is for
-    whoever lets it listen; all on one thread.
+    :meth:`outcome` is for whoever lets the listener listen, the other methods are what the listener
+    calls; all on one thread.
     """
 
     def __init__(self, recogniser: Recogniser, tell: Sink) -> None:
