@@ -138,8 +138,8 @@ class Snapshot:
     Of what was corrected: ``colours`` are those that people chose for speakers, None for the
     theme's; ``left`` holds the speakers that nobody is any more; ``on`` the modalities that are
     read; ``marks`` are in order of time. ``undo`` and ``redo`` name what would be taken back and
-    made again, ``refused`` says why the last correction was not made. ``attention`` is where the
-    utterance looked that was asked about last.
+    made again. ``refused`` says why the last of ``refusals`` corrections was not made.
+    ``attention`` is where the utterance looked that was asked about last.
 
     Of what is played, ``utterances`` are those that have their label at ``position``; those that
     follow in ``ahead`` are known, too, as they were played before, or when the session was
@@ -175,6 +175,7 @@ class Snapshot:
     undo: str | None = None
     redo: str | None = None
     refused: str = ""
+    refusals: int = 0
     attention: Attention | None = None
     ahead: tuple[LabelledUtterance, ...] = ()
     elsewhere: tuple[tuple[int, LabelledUtterance], ...] = ()
@@ -350,7 +351,7 @@ class SessionState:
             case HistoryChanged():
                 self._set(undo=event.undo, redo=event.redo, refused="")
             case CorrectionRefused():
-                self._set(refused=event.message)
+                self._set(refused=event.message, refusals=now.refusals + 1)
 
     def _find_speaker(self, speaker: int, name: str) -> None:
         """A new speaker, or a number that belongs to somebody again."""

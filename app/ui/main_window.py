@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QGuiApplication, QKeySequence
@@ -22,10 +23,12 @@ from PySide6.QtWidgets import (
 from app.conversation import Conversation
 from app.state import Snapshot
 from app.ui.bridge import Bridge
+from app.ui.correcting import Corrector
 from app.ui.theme import DARK, LIGHT, Theme, palette, scaled_font, style_sheet
-from app.ui.views.emotions import EmotionLegend, EmotionsView
+from app.ui.views.emotions import EmotionLegend
 from app.ui.views.gates import GatesView
 from app.ui.views.lanes import LanesView
+from app.ui.views.reading import ReadingView
 from app.ui.views.status import StatusView
 from app.ui.views.timeline import Follower
 from app.ui.views.transcript import TranscriptView
@@ -33,6 +36,7 @@ from app.ui.views.video import CaptionView, VideoView
 from live_features.media import VideoFrame
 
 _SMALLEST_TYPE = 10.0  # points
+_REFUSED_MS = 8000
 _MESSAGE_WIDTH = 640
 
 
@@ -53,9 +57,11 @@ class MainWindow(QMainWindow):
         self.resize(1280, 800)
 
         self.theme = _system_theme()
+        self._colours: tuple[str | None, ...] = ()
         self.video = VideoView(self.theme)
         self.caption = CaptionView(self.theme)
-        self.emotions = EmotionsView(self.theme)
+        self.reading = ReadingView(self.theme)
+        self.emotions = self.reading.emotions
         self.lanes = LanesView(self.theme)
         self.gates = GatesView(self.theme)
         self.transcript = TranscriptView(self.theme)
@@ -63,6 +69,13 @@ class MainWindow(QMainWindow):
         self.follower = Follower((self.lanes, self.gates), self)
         self.bridge = Bridge(self)
 
+        self.corrector = Corrector(
+            self,
+            lanes=self.lanes,
+            gates=self.gates,
+            transcript=self.transcript,
+            reading=self.reading,
+        )
         self._make_actions()
         self.pages = QStackedWidget()
         self.pages.addWidget(self._message_page())
@@ -81,12 +94,14 @@ class MainWindow(QMainWindow):
         self._name_gates(False)
         self.bridge.session_changed.connect(self._show_snapshot)
         self.bridge.frame_changed.connect(self._show_frame)
+        self.corrector.refused.connect(lambda why: self.status.showMessage(why, _REFUSED_MS))
 
     def show_conversation(self, conversation: Conversation) -> None:
         """Show this one from now on; the one before, if any, ends by itself."""
         self.end_conversation()
         self.conversation = conversation
         self.setWindowTitle(conversation.title)
+        self.corrector.listen_to(conversation.requests.put)
         self.bridge.watch(conversation.state, conversation.preview)
 
     def end_conversation(self) -> None:
@@ -95,6 +110,7 @@ class MainWindow(QMainWindow):
         if self.conversation is not None:
             self.conversation.close()
             self.conversation = None
+            self.corrector.listen_to(None)
             self._clear()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
@@ -115,12 +131,19 @@ class MainWindow(QMainWindow):
         self.follower.set_following(True)
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
-        for view in (self.video, self.caption, self.emotions, self.lanes, self.gates):
+        for view in (self.video, self.caption, self.reading, self.lanes, self.gates):
             view.show_snapshot(snapshot)
         self.transcript.show_snapshot(snapshot)
+        self.corrector.show_snapshot(snapshot)
+        self._show_colours(snapshot.colours)
         self.status.show_snapshot(snapshot)
         self.follower.show_position(snapshot.position)
         self._show_phase(snapshot)
+
+    def _show_colours(self, chosen: tuple[str | None, ...]) -> None:
+        if chosen != self._colours and any(chosen + self._colours):
+            self._colours = chosen
+            self._use_theme(self.theme)
 
     def _show_phase(self, snapshot: Snapshot) -> None:
         failed = snapshot.phase == "failed"
@@ -152,24 +175,30 @@ class MainWindow(QMainWindow):
         self._gates_title.setText("Contribution share" if contributions else "Gate weights")
 
     def _use_theme(self, theme: Theme) -> None:
+        if theme.chosen != self._colours:
+            theme = replace(theme, chosen=self._colours)
         self.theme = theme
         self.setPalette(palette(theme))
         self.setStyleSheet(style_sheet(theme))
-        for view in (self.video, self.caption, self.emotions, self.lanes, self.gates, self._legend):
+        for view in (self.video, self.caption, self.reading, self.lanes, self.gates, self._legend):
             view.set_theme(theme)
         self.transcript.set_theme(theme)
+        self.corrector.set_theme(theme)
 
     def _follow_system_theme(self) -> None:
         if self.system_action.isChecked():
             self._use_theme(_system_theme())
 
     def _swap_theme(self) -> None:
-        (self.light_action if self.theme is DARK else self.dark_action).trigger()
+        (self.light_action if self.theme.name == DARK.name else self.dark_action).trigger()
 
     def _make_actions(self) -> None:
         session = self.menuBar().addMenu("&Session")
         quit_action = session.addAction("&Quit", self.close)
         quit_action.setShortcut(QKeySequence("Ctrl+Q"))
+
+        self.corrector_menu = self.menuBar().addMenu("&Edit")
+        self.corrector.fill_menu(self.corrector_menu)
 
         view = self.menuBar().addMenu("&View")
         self.follow_action = self._toggle("&Follow", "F", "Keep the last minute in sight")
@@ -240,7 +269,7 @@ class MainWindow(QMainWindow):
         picture.setContentsMargins(0, 0, 0, 0)
         picture.setSpacing(10)
         picture.addWidget(_card(self.video, self.caption))
-        picture.addWidget(_card(_heading(QLabel("Newest reading")), self.emotions), 1)
+        picture.addWidget(_card(self.reading), 1)
 
         self._gates_title = QLabel()
         follow = _button(self.follow_action)
@@ -255,7 +284,9 @@ class MainWindow(QMainWindow):
         right.setHandleWidth(10)
         right.setChildrenCollapsible(False)
         right.addWidget(_card(_heading(QLabel("Emotions over time"), follow), self.lanes))
-        right.addWidget(_card(_heading(self._gates_title, swap), self.gates))
+        right.addWidget(
+            _card(_heading(self._gates_title, *self.corrector.switch_buttons(), swap), self.gates)
+        )
         right.addWidget(_card(_heading(QLabel("Transcript"), self._newest), self.transcript))
         right.setSizes([300, 190, 330])
         for position, stretch in enumerate((3, 2, 4)):

@@ -18,7 +18,10 @@ from live_features.emotions import EMOTIONS, MODALITIES
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """One set of colours, as ``#RRGGBB``; ``emotions`` in MELD order, ``modalities`` t, a, v."""
+    """One set of colours, as ``#RRGGBB``; ``emotions`` in MELD order, ``modalities`` t, a, v.
+
+    ``chosen`` are the colours that people gave to speakers, None for those of the theme.
+    """
 
     name: str
     window: str
@@ -33,6 +36,7 @@ class Theme:
     emotions: tuple[str, ...]
     modalities: tuple[str, ...]
     speakers: tuple[str, ...]
+    chosen: tuple[str | None, ...] = ()
 
     def emotion(self, emotion: str) -> QColor:
         return QColor(self.emotions[EMOTIONS.index(emotion)])
@@ -44,6 +48,8 @@ class Theme:
         """A speaker's colour; grey for a face whose speaker is not known."""
         if speaker is None:
             return QColor("#9AA3AF")
+        if speaker < len(self.chosen) and (chosen := self.chosen[speaker]) is not None:
+            return QColor(chosen)
         return QColor(self.speakers[speaker % len(self.speakers)])
 
 
@@ -168,6 +174,9 @@ def style_sheet(theme: Theme) -> str:
     QStatusBar QLabel {{ padding: 0 7px; }}
     QProgressBar {{ background: {theme.edge}; border: none; border-radius: 3px; }}
     QProgressBar::chunk {{ background: {theme.accent}; border-radius: 3px; }}
+    QScrollArea, QScrollArea > QWidget > QWidget {{ background: transparent; border: none; }}
+    QLineEdit {{ background: {theme.panel}; color: {theme.text}; border: 2px solid {theme.accent};
+                 border-radius: 6px; padding: 1px 6px; }}
     QListView {{ background: {theme.panel}; border: none; outline: none; }}
     QScrollBar:vertical {{ background: transparent; width: 10px; margin: 0; }}
     QScrollBar::handle:vertical {{ background: {theme.edge}; border-radius: 5px;

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -39,15 +38,14 @@ from app.models import Models, load_models
 from app.options import ModelOptions
 from app.state import SessionState, Snapshot
 from live_features.clocks import VirtualClock
-from live_features.emotions import EMOTIONS, MODALITIES
+from live_features.emotions import MODALITIES
 from live_features.sources.recording import RecordingSource
 from sdt_model.checkpoints import Checkpoint
-from sdt_model.config import SDTConfig
-from sdt_model.dialogues import FeatureStatistics, UtteranceFeatures
+from sdt_model.dialogues import UtteranceFeatures
 from sdt_model.incremental import IncrementalSDT
-from sdt_model.model import PAIRS, SDT
+from sdt_model.model import PAIRS
+from tests.app.small_dialogue import of_words, small_checkpoint, small_features
 
-SIZES = (5, 6, 4)
 MOST = 6
 
 
@@ -109,39 +107,6 @@ def talk_over(
 
 
 # --- A small model -------------------------------------------------------------------------------
-
-
-def small_checkpoint(speakers: int = 4) -> Checkpoint:
-    torch.manual_seed(3)
-    text, audio, visual = SIZES
-    config = SDTConfig(
-        text_dim=text,
-        audio_dim=audio,
-        visual_dim=visual,
-        hidden=16,
-        heads=2,
-        classes=EMOTIONS,
-        speakers=speakers,
-    )
-    model = SDT(config).eval()
-    for vector in model.missing.values():
-        torch.nn.init.normal_(vector)
-    plain = FeatureStatistics(
-        tuple(np.zeros(size, np.float32) for size in SIZES),
-        tuple(np.ones(size, np.float32) for size in SIZES),
-    )
-    return Checkpoint(model, plain, {}, unsure_below=0.2)
-
-
-def of_words(texts: list[str]) -> NDArray[np.float32]:
-    rows = [np.random.default_rng(len(text)).normal(size=SIZES[0]) for text in texts]
-    return np.array(rows, np.float32)
-
-
-def small_features(seed: int) -> UtteranceFeatures:
-    rng = np.random.default_rng(seed)
-    vectors = (rng.normal(size=size).astype(np.float32) for size in SIZES)
-    return UtteranceFeatures(*(v if rng.random() < 0.85 else None for v in vectors))
 
 
 def small_talk(speakers: int = 4, utterances: int = 6) -> Talk:

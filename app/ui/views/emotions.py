@@ -6,33 +6,34 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.state import LabelledUtterance, Snapshot
+from app.state import LabelledUtterance
 from app.ui.theme import Theme, draw_face, scaled_font
 from app.ui.views.painting import (
     draw_modality,
     numbers_html,
     percent,
-    speaker_name,
     students,
 )
 from live_features.emotions import EMOTIONS, MODALITIES
 
 _DETAILED_ROW = 36.0  # pixels; rows this high also show the three students
-_STUDENT_STEP = 5.0
+_TIGHT_ROW = 27.0  # and these do where they have to
+_STUDENT_STEP, _TIGHT_STEP = 5.0, 4.0
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
 
 
 class EmotionsView(QWidget):
-    """Face, word and colour of every emotion, with its probability in the newest utterance.
+    """Face, word and colour of every emotion, with its probability in an utterance.
 
     Where there is room, thin bars below say what the three students think.
     """
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.setAccessibleName("The seven emotions and the newest reading")
+        self.setAccessibleName("The seven emotions and how likely each is")
         self._theme = theme
         self.utterance: LabelledUtterance | None = None
+        self._least = _DETAILED_ROW
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -41,15 +42,19 @@ class EmotionsView(QWidget):
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         return self.sizeHint()
 
-    def show_snapshot(self, snapshot: Snapshot) -> None:
-        newest = snapshot.utterances[-1] if snapshot.utterances else None
-        if newest is self.utterance:
+    def show_utterance(self, utterance: LabelledUtterance | None, name: str) -> None:
+        """Show how this one reads, said by ``name``."""
+        if utterance is self.utterance:
             return
-        self.utterance = newest
-        if newest is not None:
-            name = speaker_name(snapshot.speakers, newest.speaker)
-            self.setToolTip(numbers_html(newest, name, self._theme))
+        self.utterance = utterance
+        self.setToolTip("" if utterance is None else numbers_html(utterance, name, self._theme))
         self.update()
+
+    def show_students(self, always: bool) -> None:
+        """Take the room for the three students' bars, whatever there is."""
+        key = QFontMetricsF(self.font()).height() + 8
+        self._least = _TIGHT_ROW if always else _DETAILED_ROW
+        self.setMinimumHeight(round(len(EMOTIONS) * _TIGHT_ROW + key) + 1 if always else 0)
 
     def set_theme(self, theme: Theme) -> None:
         self._theme = theme
@@ -59,7 +64,7 @@ class EmotionsView(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         key = QFontMetricsF(self.font()).height() + 8
-        detailed = self.height() - key >= len(EMOTIONS) * _DETAILED_ROW
+        detailed = self.height() - key >= len(EMOTIONS) * self._least
         rows = QRectF(0, 0, self.width(), self.height() - (key if detailed else 0))
         step = rows.height() / len(EMOTIONS)
         for row, emotion in enumerate(EMOTIONS):
@@ -82,8 +87,10 @@ class EmotionsView(QWidget):
         painter.setPen(QColor(theme.text))
         cell = QRectF(disc.right() + 9, row.top(), word, row.height())
         painter.drawText(cell, _MIDDLE | Qt.AlignmentFlag.AlignLeft, emotion)
-        thick = 10.0 if detailed else 8.0
-        below = 3 * _STUDENT_STEP + 2 if detailed else 0.0
+        roomy = row.height() >= _DETAILED_ROW
+        thick = 10.0 if detailed and roomy else 8.0
+        thin_step = _STUDENT_STEP if roomy else _TIGHT_STEP
+        below = 3 * thin_step + 2 if detailed else 0.0
         track = QRectF(cell.right(), middle - (thick + below) / 2, 0, thick)
         track.setRight(row.right() - number - 4)
         draw_share(painter, track, QColor(theme.grid), 1.0)
@@ -98,11 +105,11 @@ class EmotionsView(QWidget):
         )
         if not detailed:
             return
-        thin = QRectF(track.left(), track.bottom() + 3, track.width(), _STUDENT_STEP - 2)
+        thin = QRectF(track.left(), track.bottom() + 3, track.width(), thin_step - 2)
         for modality, probabilities in students(reading):
             if probabilities is not None:
                 draw_share(painter, thin, theme.modality(modality), probabilities[position])
-            thin.translate(0, _STUDENT_STEP)
+            thin.translate(0, thin_step)
 
     def _draw_key(self, painter: QPainter, row: QRectF) -> None:
         """Whose opinions the thin bars are."""

@@ -23,6 +23,10 @@ class GateBar(TimeBar):
         self._contributions = False
 
     @property
+    def index(self) -> int | None:
+        return None if self.utterance is None else self.utterance.index
+
+    @property
     def shares(self) -> tuple[float, ...]:
         """What is drawn, in order text, audio, visual."""
         assert self.utterance is not None
@@ -88,11 +92,19 @@ class ModalityAxis(pg.AxisItem):
     def __init__(self) -> None:
         super().__init__("left")
         self._theme = DARK
+        self._on = frozenset(MODALITIES)
 
     def set_theme(self, theme: Theme) -> None:
         self._theme = theme
         self.picture = None
         self.update()
+
+    def show_on(self, on: frozenset[str]) -> None:
+        """Fade the modalities that are switched off."""
+        if on != self._on:
+            self._on = on
+            self.picture = None
+            self.update()
 
     def paint(self, painter: QPainter, option: object, widget: object) -> None:
         painter.setFont(scaled_font(painter.font(), 0.92))
@@ -100,6 +112,7 @@ class ModalityAxis(pg.AxisItem):
         third = self.size().height() / len(MODALITIES)
         for position, modality in enumerate(MODALITIES):
             row = QRectF(left, position * third, GUTTER - 12, third)
+            painter.setOpacity(1.0 if modality in self._on else 0.35)
             draw_modality(painter, row, modality, self._theme)
 
 
@@ -115,6 +128,8 @@ class GatesView(TimePlot):
         self._shown: tuple[LabelledUtterance, ...] = ()
         self.bars: dict[int, GateBar] = {}
         self.contributions = False
+        self._selected: int | None = None
+        self._speakers: tuple[str, ...] = ()
         self._thirds = [pg.InfiniteLine(pos=third / 3, angle=0) for third in (1, 2)]
         for line in self._thirds:
             line.setZValue(20)
@@ -127,16 +142,27 @@ class GatesView(TimePlot):
         self._shown = ()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        if snapshot.utterances is self._shown:
+        self.show_marks(snapshot.marks)
+        self._axis.show_on(snapshot.on)
+        renamed = snapshot.speakers != self._speakers
+        if snapshot.utterances is self._shown and not renamed:
             return
+        self._speakers = snapshot.speakers
         for utterance in snapshot.utterances:
             bar = self.bars.get(utterance.index)
             if bar is None:
                 bar = self.bars[utterance.index] = GateBar(self.getViewBox(), self._theme)
                 bar.show_contributions(self.contributions)
-            if bar.utterance is not utterance:
+                bar.select(utterance.index == self._selected)
+            if bar.utterance is not utterance or renamed:
                 bar.show_utterance(utterance, speaker_name(snapshot.speakers, utterance.speaker))
         self._shown = snapshot.utterances
+
+    def select(self, index: int | None) -> None:
+        """Frame this utterance and no other."""
+        self._selected = index
+        for position, bar in self.bars.items():
+            bar.select(position == index)
 
     def show_contributions(self, contributions: bool) -> None:
         """Stack the shares ‖g ⊙ H‖ instead of the mean gates, which all sit near a third."""

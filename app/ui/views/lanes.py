@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from app.state import LabelledUtterance, OpenUtterance, Snapshot
@@ -31,15 +31,26 @@ class EmotionBar(TimeBar):
         self.utterance: LabelledUtterance | None = None
         self._name = ""
         self.shifted_from: str | None = None
+        self._looked_at = 0.0
+
+    @property
+    def index(self) -> int | None:
+        return None if self.utterance is None else self.utterance.index
 
     def show_utterance(
-        self, utterance: LabelledUtterance, name: str, shifted_from: str | None
+        self, utterance: LabelledUtterance, name: str, lane: int, shifted_from: str | None
     ) -> None:
         self.utterance = utterance
         self._name = name
         self.shifted_from = shifted_from
-        self.place(utterance.start, utterance.end, -1.0 - utterance.speaker)
+        self.place(utterance.start, utterance.end, -1.0 - lane)
         self.redraw()
+
+    def look_at(self, strength: float) -> None:
+        """Mark how much the selected utterance looked here, from 0 (not at all) to 1 (most)."""
+        if strength != self._looked_at:
+            self._looked_at = strength
+            self.redraw()
 
     def numbers(self) -> str:
         if self.utterance is None:
@@ -77,6 +88,8 @@ class EmotionBar(TimeBar):
         self._label(painter, crown, bar)
         if self.utterance.was is not None:
             self._was(painter, QRectF(box.left(), box.top(), box.width(), bar.top() - box.top()))
+        if self._looked_at > 0:
+            self._draw_looked(painter, QRectF(bar.left(), bar.bottom() + 2, bar.width(), _TICK - 2))
         if self.shifted_from is not None:
             self._shift(painter, QRectF(start, bar.bottom() + 1, bar.width(), _TICK))
 
@@ -137,6 +150,12 @@ class EmotionBar(TimeBar):
         painter.setPen(QColor(self.theme.muted))
         painter.drawText(row.translated(left - row.left() + face + 4, 0), align, word)
 
+    def _draw_looked(self, painter: QPainter, foot: QRectF) -> None:
+        """As wide as it was looked at."""
+        painter.fillRect(foot, QColor(self.theme.grid))
+        foot.setWidth(max(2.0, self._looked_at * foot.width()))
+        painter.fillRect(foot, QColor(self.theme.accent))
+
     def _shift(self, painter: QPainter, foot: QRectF) -> None:
         width = min(_TICK, foot.width())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -192,28 +211,42 @@ class SpeakerAxis(pg.AxisItem):
     def __init__(self) -> None:
         super().__init__("left")
         self._theme = DARK
-        self._names: tuple[str, ...] = ()
+        self._people: tuple[tuple[int, str], ...] = ()
 
-    def show_names(self, names: tuple[str, ...], theme: Theme) -> None:
-        self._names = names
+    def show_people(self, people: tuple[tuple[int, str], ...], theme: Theme) -> None:
+        """A lane for each of ``people``, a speaker and a name."""
+        self._people = people
         self._theme = theme
         self.picture = None
         self.update()
 
+    def chip(self, lane: int) -> QRectF:
+        """Where the name stands, in the axis's own coordinates."""
+        height = self.size().height() / max(1, len(self._people))
+        middle = lane * height + _HEAD + (height - _HEAD - _FOOT) / 2
+        high = QFontMetricsF(scaled_font(self.font(), 0.92, bold=True)).height() + 4
+        return QRectF(self.boundingRect().left() + 4, middle - high / 2, GUTTER - 14, high)
+
+    def speaker_at(self, place: QPointF) -> int | None:
+        """Whose name is at ``place``, in the axis's own coordinates."""
+        for lane, (speaker, _) in enumerate(self._people):
+            if self.chip(lane).contains(place):
+                return speaker
+        return None
+
     def paint(self, painter: QPainter, option: object, widget: object) -> None:
-        box = self.boundingRect()
-        lanes = max(1, len(self._names))
-        height = self.size().height() / lanes
-        painter.setFont(scaled_font(painter.font(), 0.92, bold=True))
-        chip = QFontMetricsF(painter.font()).height() + 4
-        for lane, name in enumerate(self._names):
-            middle = lane * height + _HEAD + (height - _HEAD - _FOOT) / 2
-            place = QRectF(box.left() + 4, middle - chip / 2, GUTTER - 14, chip)
-            draw_chip(painter, place, name, self._theme.speaker(lane))
+        painter.setFont(scaled_font(self.font(), 0.92, bold=True))
+        for lane, (speaker, name) in enumerate(self._people):
+            draw_chip(painter, self.chip(lane), name, self._theme.speaker(speaker))
 
 
 class LanesView(TimePlot):
-    """Emotion lanes over session time, one per speaker."""
+    """Emotion lanes over session time, one per speaker.
+
+    ``speaker_clicked`` carries the speaker whose name was clicked.
+    """
+
+    speaker_clicked = Signal(int)
 
     def __init__(self, theme: Theme) -> None:
         self._axis = SpeakerAxis()
@@ -221,12 +254,15 @@ class LanesView(TimePlot):
         self.setAccessibleName("Emotion lanes, one for each speaker")
         self._theme = theme
         self._speakers: tuple[str, ...] = ()
-        self._lanes = 0
+        self._people: tuple[int, ...] = ()
+        self._lanes: tuple[int, ...] = ()
+        self._selected: int | None = None
+        self._looked: tuple[float, ...] = ()
         self._shown: tuple[LabelledUtterance, ...] = ()
         self.bars: dict[int, EmotionBar] = {}
         self._grounds: list[pg.InfiniteLine] = []
         self.open_bar = OpenBar(self.getViewBox(), theme)
-        self._set_lanes(1)
+        self._set_lanes((0,))
 
     @property
     def speaking(self) -> bool:
@@ -241,12 +277,18 @@ class LanesView(TimePlot):
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         heard = max((u.speaker + 1 for u in snapshot.utterances), default=0)
-        self._set_lanes(max(1, heard, len(snapshot.speakers)))
-        if snapshot.speakers != self._speakers:
+        everybody = range(max(heard, len(snapshot.speakers)))
+        people = tuple(s for s in everybody if s not in snapshot.left)
+        moved = people != self._people
+        if moved or snapshot.speakers != self._speakers:
             self._speakers = snapshot.speakers
+            self._people = people
+            self._set_lanes(people or (0,))
             self._name_lanes()
-        if snapshot.utterances is not self._shown:
-            self._show_utterances(snapshot.utterances)
+            moved = True
+        if moved or snapshot.utterances is not self._shown:
+            self._show_utterances(snapshot.utterances, moved)
+        self.show_marks(snapshot.marks)
         since = snapshot.speaking_since
         self.open_bar.setVisible(since is not None)
         if since is not None:
@@ -254,9 +296,9 @@ class LanesView(TimePlot):
             self.open_bar.show_reading(reading)
             end = max(snapshot.position, since)
             if reading is None or reading.speaker is None:
-                self.open_bar.place(since, end, -self._lanes, self._lanes)
+                self.open_bar.place(since, end, -len(self._lanes), len(self._lanes))
             else:
-                self.open_bar.place(since, end, -1.0 - reading.speaker)
+                self.open_bar.place(since, end, -1.0 - self._lane(reading.speaker))
 
     def set_theme(self, theme: Theme) -> None:
         super().set_theme(theme)
@@ -267,10 +309,36 @@ class LanesView(TimePlot):
             ground.setPen(QPen(QColor(theme.grid), 0))
         self._name_lanes()
 
-    def _set_lanes(self, lanes: int) -> None:
-        if lanes == self._lanes:
+    def select(self, index: int | None, looked: tuple[float, ...] = ()) -> None:
+        """Frame this utterance and no other, and mark how much it ``looked`` at each."""
+        self._selected, self._looked = index, looked
+        for position, bar in self.bars.items():
+            self._mark(position, bar)
+
+    def chip_box(self, speaker: int) -> QRect | None:
+        """Where a speaker's name stands in this widget."""
+        if speaker not in self._lanes:
+            return None
+        box = self._axis.mapRectToScene(self._axis.chip(self._lane(speaker)))
+        return self.mapFromScene(box).boundingRect()
+
+    def clicked_at(self, place: QPointF) -> None:
+        speaker = self._axis.speaker_at(self._axis.mapFromScene(place))
+        if speaker is not None and speaker in self._people:
+            self.speaker_clicked.emit(speaker)
+
+    def _mark(self, position: int, bar: EmotionBar) -> None:
+        bar.select(position == self._selected)
+        bar.look_at(self._looked[position] if position < len(self._looked) else 0.0)
+
+    def _lane(self, speaker: int) -> int:
+        return self._lanes.index(speaker) if speaker in self._lanes else 0
+
+    def _set_lanes(self, people: tuple[int, ...]) -> None:
+        if people == self._lanes:
             return
-        self._lanes = lanes
+        self._lanes = people
+        lanes = len(people)
         self.getViewBox().setYRange(-lanes, 0, padding=0)
         self.setMinimumHeight(62 * lanes)
         while len(self._grounds) < lanes - 1:
@@ -279,14 +347,12 @@ class LanesView(TimePlot):
             ground.setZValue(-10)
             self._grounds.append(ground)
             self.addItem(ground, ignoreBounds=True)
-        self._name_lanes()
 
     def _name_lanes(self) -> None:
-        known = range(self._lanes) if self._speakers or self.bars else ()
-        names = tuple(speaker_name(self._speakers, lane) for lane in known)
-        self._axis.show_names(names, self._theme)
+        names = tuple((s, speaker_name(self._speakers, s)) for s in self._people)
+        self._axis.show_people(names, self._theme)
 
-    def _show_utterances(self, utterances: tuple[LabelledUtterance, ...]) -> None:
+    def _show_utterances(self, utterances: tuple[LabelledUtterance, ...], moved: bool) -> None:
         felt: dict[int, str] = {}
         for utterance in utterances:
             before = felt.get(utterance.speaker)
@@ -295,9 +361,10 @@ class LanesView(TimePlot):
             bar = self.bars.get(utterance.index)
             if bar is None:
                 bar = self.bars[utterance.index] = EmotionBar(self.getViewBox(), self._theme)
-            if bar.utterance is not utterance or bar.shifted_from != shifted_from:
+                self._mark(utterance.index, bar)
+            if moved or bar.utterance is not utterance or bar.shifted_from != shifted_from:
                 name = speaker_name(self._speakers, utterance.speaker)
-                bar.show_utterance(utterance, name, shifted_from)
+                bar.show_utterance(utterance, name, self._lane(utterance.speaker), shifted_from)
         self._shown = utterances
 
 

@@ -7,12 +7,13 @@ moves its picture.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import MutableMapping
 from typing import TypeVar
 
 import pyqtgraph as pg
 from PySide6.QtCore import QObject, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QPainter, QPen, QPixmap, QPixmapCache
+from PySide6.QtGui import QBrush, QColor, QFont, QPainter, QPen, QPixmap, QPixmapCache
 from PySide6.QtWidgets import (
     QGraphicsRectItem,
     QGraphicsSceneHoverEvent,
@@ -20,6 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.state import Mark
 from app.ui.theme import Theme, scaled_font
 from app.ui.views.painting import clock
 
@@ -28,6 +30,7 @@ _Bar = TypeVar("_Bar", bound="TimeBar")
 GUTTER = 104
 """Width in pixels left of the plots, the same in both so that their times line up."""
 
+_LONGEST_NOTE = 28  # characters
 _SPAN = 60.0
 _AHEAD = 2.0
 _NARROWEST = 2.0
@@ -53,7 +56,14 @@ class TimeAxis(pg.AxisItem):
 
 
 class TimePlot(pg.PlotWidget):
-    """A plot over session time that pans and zooms along time only."""
+    """A plot over session time that pans and zooms along time only.
+
+    ``utterance_clicked`` carries an index, ``utterance_menu`` an index and where on the screen a
+    menu was asked for.
+    """
+
+    utterance_clicked = Signal(int)
+    utterance_menu = Signal(int, object)
 
     def __init__(self, *, left: pg.AxisItem, show_times: bool) -> None:
         super().__init__(axisItems={"left": left, "bottom": TimeAxis("bottom")})
@@ -72,8 +82,49 @@ class TimePlot(pg.PlotWidget):
         self.now = pg.InfiniteLine(angle=90, movable=False)
         self.now.setZValue(50)
         self.addItem(self.now, ignoreBounds=True)
+        self.marks: dict[int, pg.InfiniteLine] = {}
+        self._mark_pen = QPen()
+        self._note_fill = QBrush()
+        self._notes = not show_times
+        self.scene().sigMouseClicked.connect(self._clicked)
+
+    def show_marks(self, marks: tuple[Mark, ...]) -> None:
+        """Draw a line at every marked moment."""
+        now = {mark.number: mark for mark in marks}
+        for number in self.marks.keys() - now.keys():
+            self.removeItem(self.marks.pop(number))
+        for number in now.keys() - self.marks.keys():
+            line = pg.InfiniteLine(pos=now[number].time, angle=90, pen=self._mark_pen)
+            line.setZValue(40)
+            if self._notes:
+                text = textwrap.shorten(now[number].note, _LONGEST_NOTE, placeholder=" …")
+                note = pg.InfLineLabel(line, text, position=1.0, anchors=[(0, 0)] * 2)
+                note.setColor(self._mark_pen.color())
+                note.fill = self._note_fill
+            self.marks[number] = line
+            self.addItem(line, ignoreBounds=True)
+
+    def clicked_at(self, place: QPointF) -> None:
+        """Something else than a bar was clicked, at ``place`` in the scene."""
+
+    def _clicked(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
+        bars = [item for item in self.scene().items(event.scenePos()) if isinstance(item, TimeBar)]
+        index = next((bar.index for bar in bars if bar.index is not None), None)
+        if index is None:
+            self.clicked_at(event.scenePos())
+        elif event.button() == Qt.MouseButton.RightButton:
+            self.utterance_menu.emit(index, event.screenPos().toPoint())
+        else:
+            self.utterance_clicked.emit(index)
 
     def set_theme(self, theme: Theme) -> None:
+        self._mark_pen = QPen(QColor(theme.warning), 0, Qt.PenStyle.DashLine)
+        self._note_fill = QBrush(QColor(theme.panel))
+        for line in self.marks.values():
+            line.setPen(self._mark_pen)
+            for note in (child for child in line.childItems() if hasattr(child, "setColor")):
+                note.setColor(self._mark_pen.color())
+                note.fill = self._note_fill
         self.setBackground(QColor(theme.panel))
         self.now.setPen(QPen(QColor(theme.accent), 0))
         for side in ("left", "bottom"):
@@ -147,6 +198,7 @@ class TimeBar(QGraphicsRectItem):
         self.theme = theme
         self._view = view
         self._hovered = False
+        self._selected = False
         self._look: tuple[float, ...] | None = None
         self._cached = QPixmapCache.Key()
         self.setPen(QPen(Qt.PenStyle.NoPen))
@@ -163,6 +215,17 @@ class TimeBar(QGraphicsRectItem):
     def set_theme(self, theme: Theme) -> None:
         self.theme = theme
         self.redraw()
+
+    @property
+    def index(self) -> int | None:
+        """The utterance that is drawn, None for something else."""
+        return None
+
+    def select(self, selected: bool) -> None:
+        """Frame the bar, or not."""
+        if selected != self._selected:
+            self._selected = selected
+            self.redraw()
 
     def numbers(self) -> str:
         """The tooltip, asked for only when the pointer arrives."""
@@ -220,9 +283,10 @@ class TimeBar(QGraphicsRectItem):
         self.redraw()
 
     def draw_outline(self, painter: QPainter, box: QRectF) -> None:
-        """A frame while the pointer is on the bar."""
-        if self._hovered:
-            painter.setPen(QPen(QColor(self.theme.text), 2))
+        """A frame while the pointer is on the bar, or the utterance is selected."""
+        if self._hovered or self._selected:
+            colour = self.theme.accent if self._selected else self.theme.text
+            painter.setPen(QPen(QColor(colour), 3 if self._selected else 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(box.adjusted(1, 1, -1, -1))
 

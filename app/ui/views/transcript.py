@@ -8,12 +8,13 @@ from PySide6.QtCore import (
     QModelIndex,
     QObject,
     QPersistentModelIndex,
+    QRect,
     QRectF,
     QSize,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter
+from PySide6.QtGui import QColor, QContextMenuEvent, QFont, QFontMetricsF, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QListView,
@@ -54,6 +55,7 @@ class TranscriptModel(QAbstractListModel):
         super().__init__(parent)
         self.theme = theme
         self.speakers: tuple[str, ...] = ()
+        self.looked: dict[int, float] = {}
         self._utterances: tuple[LabelledUtterance, ...] = ()
 
     def rowCount(self, parent: _Index = _NOWHERE) -> int:  # noqa: N802
@@ -66,7 +68,9 @@ class TranscriptModel(QAbstractListModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return numbers_html(utterance, self._name(utterance), self.theme)
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return self._sentence(utterance)
+            looked = self.looked.get(index.row())
+            share = "" if looked is None else f", looked at {percent(looked)}"
+            return f"{self._sentence(utterance)}{share}"
         return None
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
@@ -89,6 +93,16 @@ class TranscriptModel(QAbstractListModel):
             self.beginInsertRows(QModelIndex(), known, len(snapshot.utterances) - 1)
             self._utterances = snapshot.utterances
             self.endInsertRows()
+
+    def show_looked(self, looked: dict[int, float]) -> None:
+        """What shares the selected utterance looked at of those worth telling of."""
+        if looked != self.looked:
+            self.looked = looked
+            self._changed(0, len(self._utterances) - 1)
+
+    def utterance_name(self, row: int) -> str:
+        """Who said it."""
+        return self._name(self._utterances[row])
 
     def _changed(self, first: int, last: int) -> None:
         if last >= first:
@@ -170,6 +184,9 @@ class TranscriptDelegate(QStyledItemDelegate):
         if utterance.was is not None:
             below = QRectF(badge.left() + 8, badge.bottom() + 4, badge.width(), self._small_line)
             self._draw_was(painter, below, utterance.was)
+        if index.row() in model.looked:
+            most = max(model.looked.values())
+            self._draw_looked(painter, box, model.looked[index.row()], most)
         painter.restore()
 
     def _words(self, box: QRectF) -> QRectF:
@@ -182,6 +199,28 @@ class TranscriptDelegate(QStyledItemDelegate):
         metrics = QFontMetricsF(self._body)
         return metrics.boundingRect(QRectF(0, 0, width, 10_000), _WRAP, text).height()
 
+    def chip(self, box: QRectF, name: str) -> QRectF:
+        """Where the speaker's name stands in a row at ``box``."""
+        width = min(self._chip, chip_width(self._bold, name))
+        left = box.left() + 14 + self._time
+        return QRectF(left, box.top() + _PAD - 1, width, self._line + 3)
+
+    def words(self, box: QRectF) -> QRectF:
+        """Where the words stand in a row at ``box``."""
+        return self._words(box)
+
+    def _draw_looked(self, painter: QPainter, box: QRectF, share: float, most: float) -> None:
+        """How much the selected utterance looked here, below the time."""
+        left, top = box.left() + 14, box.top() + _PAD + self._line + 4
+        painter.setFont(self._small)
+        painter.setPen(QColor(self.theme.accent))
+        row = QRectF(left, top, self._time, self._small_line)
+        painter.drawText(row, _LINE, percent(share))
+        bar = QRectF(left, row.bottom() + 1, self._time - 8, 4)
+        painter.fillRect(bar, QColor(self.theme.grid))
+        bar.setWidth(max(2.0, bar.width() * share / most))
+        painter.fillRect(bar, QColor(self.theme.accent))
+
     def _draw_who(
         self, painter: QPainter, box: QRectF, utterance: LabelledUtterance, names: tuple[str, ...]
     ) -> None:
@@ -191,9 +230,7 @@ class TranscriptDelegate(QStyledItemDelegate):
         painter.drawText(row, _LINE, clock(utterance.start))
         name = speaker_name(names, utterance.speaker)
         painter.setFont(self._bold)
-        width = min(self._chip, chip_width(self._bold, name))
-        chip = QRectF(row.right(), row.top(), width, row.height())
-        draw_chip(painter, chip, name, self.theme.speaker(utterance.speaker))
+        draw_chip(painter, self.chip(box, name), name, self.theme.speaker(utterance.speaker))
 
     def _draw_students(self, painter: QPainter, row: QRectF, utterance: LabelledUtterance) -> None:
         painter.setFont(self._small)
@@ -235,10 +272,17 @@ class TranscriptDelegate(QStyledItemDelegate):
 class TranscriptView(QListView):
     """The list of utterances; stays at the newest unless the user has scrolled up.
 
-    ``followed`` tells whether it does.
+    ``followed`` tells whether it does. ``utterance_chosen`` carries the index of a row that was
+    clicked or gone to by keyboard, ``speaker_clicked`` of one whose speaker's name was clicked,
+    ``words_clicked`` of one whose words were clicked twice, and ``utterance_menu`` one and where on
+    the screen a menu was asked for.
     """
 
     followed = Signal(bool)
+    utterance_chosen = Signal(int)
+    speaker_clicked = Signal(int)
+    words_clicked = Signal(int)
+    utterance_menu = Signal(int, object)
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -256,6 +300,69 @@ class TranscriptView(QListView):
         bar.setSingleStep(24)
         bar.rangeChanged.connect(self._stay)
         bar.valueChanged.connect(self._scrolled)
+        self._selecting = False
+        self.doubleClicked.connect(lambda index: self.words_clicked.emit(index.row()))
+
+    def select(self, index: int | None) -> None:
+        """Show this row as selected, in sight unless the newest is followed."""
+        self._selecting = True
+        if index is None or index >= self._rows().rowCount():
+            self.setCurrentIndex(QModelIndex())
+            self.clearSelection()
+        elif index != self.currentIndex().row():
+            self.setCurrentIndex(self._rows().index(index))
+        self._selecting = False
+
+    def show_looked(self, looked: dict[int, float]) -> None:
+        """Mark the rows that the selected utterance looked at, with their shares."""
+        self._rows().show_looked(looked)
+
+    def show_row(self, index: int) -> None:
+        """Scroll so far that this row is in sight."""
+        self.scrollTo(self._rows().index(index))
+
+    def chip_box(self, index: int) -> QRect | None:
+        """Where the speaker's name of a row stands in the viewport; None out of sight."""
+        box = self._box(index)
+        if box is None:
+            return None
+        return self._delegate().chip(box, self._rows().utterance_name(index)).toRect()
+
+    def words_box(self, index: int) -> QRect | None:
+        """Where the words of a row stand in the viewport; None out of sight."""
+        box = self._box(index)
+        if box is None:
+            return None
+        words = self._delegate().words(box).toRect()
+        words.setHeight(min(words.height(), 30))
+        return words
+
+    def currentChanged(self, current: _Index, previous: _Index) -> None:  # noqa: N802
+        super().currentChanged(current, previous)
+        if current.isValid() and not self._selecting:
+            self.utterance_chosen.emit(current.row())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        super().mouseReleaseEvent(event)
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        place = event.position().toPoint()
+        row = self.indexAt(place).row()
+        if row < 0:
+            return
+        chip = self.chip_box(row)
+        if chip is not None and chip.contains(place):
+            self.speaker_clicked.emit(row)
+        else:
+            # Also a row that is current already: what is selected may have been let go meanwhile.
+            self.utterance_chosen.emit(row)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        by_key = event.reason() == QContextMenuEvent.Reason.Keyboard
+        index = self.currentIndex() if by_key else self.indexAt(event.pos())
+        if index.isValid():
+            place = self.visualRect(index).center() if by_key else event.pos()
+            self.utterance_menu.emit(index.row(), self.viewport().mapToGlobal(place))
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         self._rows().show_snapshot(snapshot)
@@ -275,6 +382,12 @@ class TranscriptView(QListView):
         if event.type() == QEvent.Type.FontChange and self.model() is not None:
             self._delegate().use_font(self.font())
             self.scheduleDelayedItemsLayout()
+
+    def _box(self, index: int) -> QRectF | None:
+        if not 0 <= index < self._rows().rowCount():
+            return None
+        box = self.visualRect(self._rows().index(index))
+        return QRectF(box) if self.viewport().rect().intersects(box) else None
 
     def _rows(self) -> TranscriptModel:
         model = self.model()
