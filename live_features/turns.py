@@ -24,6 +24,9 @@ SURE_AFTER = 0.3
 """Seconds that must have been heard after a change before it counts."""
 SHORTEST_TURN = 0.25
 """Seconds of an utterance before a change in it counts."""
+FILTER_STRIDE = 10
+FILTER_LENGTH = 251
+"""Samples between two outputs of the filters, and those that an output depends on."""
 
 _STEP, _FIRST = 270 / SAMPLE_RATE, 495 / SAMPLE_RATE  # seconds: frames, and the middle of the first
 _PEOPLE = ((1, 4, 5), (2, 4, 6), (3, 5, 6))  # classes in which each of the three speaks
@@ -61,7 +64,7 @@ class SpeakerSegmentation(nn.Module):
         """
         super().__init__()
         self.wave_norm = nn.InstanceNorm1d(1, affine=True)
-        self.register_buffer("filters", torch.zeros(80, 1, 251))
+        self.register_buffer("filters", torch.zeros(80, 1, FILTER_LENGTH))
         self.convolutions = nn.ModuleList([nn.Conv1d(80, 60, 5), nn.Conv1d(60, 60, 5)])
         self.norms = nn.ModuleList([nn.InstanceNorm1d(n, affine=True) for n in (80, 60, 60)])
         self.lstm = nn.LSTM(60, 128, num_layers=4, batch_first=True, bidirectional=True)
@@ -71,7 +74,22 @@ class SpeakerSegmentation(nn.Module):
 
     def forward(self, wave: Tensor) -> Tensor:
         """(B, 1, n) at 16 kHz to probabilities (B, frames, 7), a frame every 270 samples."""
-        x = F.conv1d(self.wave_norm(wave), self.filters, stride=10).abs()
+        return self.judge(wave, self.filtered(wave))
+
+    def filtered(self, wave: Tensor) -> Tensor:
+        """(B, 1, n) through the band-pass filters: (B, 80, frames), a frame every 10 samples."""
+        return F.conv1d(wave, self.filters, stride=FILTER_STRIDE)
+
+    def judge(self, wave: Tensor, filtered: Tensor) -> Tensor:
+        """What :meth:`forward` says of a wave of which :meth:`filtered` is known already.
+
+        The network filters the wave after bringing it to mean 0 and variance 1. Filters are linear,
+        so that may be made up for afterwards.
+        """
+        gain, bias = self.wave_norm.weight, self.wave_norm.bias
+        variance, mean = torch.var_mean(wave, dim=-1, correction=0, keepdim=True)
+        scale = gain / (variance + self.wave_norm.eps).sqrt()
+        x = (filtered * scale + (bias - mean * scale) * self.filters.sum(dim=-1)).abs()
         x = F.leaky_relu(self.norms[0](F.max_pool1d(x, 3)))
         for convolution, norm in zip(self.convolutions, self.norms[1:], strict=True):
             x = F.leaky_relu(norm(F.max_pool1d(convolution(x), 3)))
@@ -91,12 +109,17 @@ class TurnFinder:
     def reset(self) -> None:
         """Forget the line; its next sample is at second 0."""
         self._recent = np.zeros(0, np.float32)
+        self._filtered = torch.zeros(1, 80, 0)
         self._heard = 0
 
     def push(self, samples: NDArray[np.float32]) -> None:
         """Hear the next mono samples."""
-        self._recent = np.concatenate([self._recent, samples])[-round(WINDOW * SAMPLE_RATE) :]
+        self._recent = np.concatenate([self._recent, samples])
         self._heard += len(samples)
+        # Whole steps of the filters are forgotten, so that what they gave for the rest stays true.
+        gone = max(0, len(self._recent) - round(WINDOW * SAMPLE_RATE)) // FILTER_STRIDE
+        self._recent = self._recent[gone * FILTER_STRIDE :]
+        self._filtered = self._filtered[..., gone:]
 
     def look(self, since: float) -> Look:
         """Whether, after ``since`` (seconds), somebody else began to speak."""
@@ -122,7 +145,12 @@ class TurnFinder:
     @torch.inference_mode()
     def _listen(self) -> NDArray[np.float32]:
         """(frames, 7)"""
-        return self._segmentation(torch.from_numpy(self._recent)[None, None])[0].numpy()
+        wave = torch.from_numpy(self._recent)[None, None]
+        new = wave[..., self._filtered.shape[-1] * FILTER_STRIDE :]
+        if new.shape[-1] >= FILTER_LENGTH:
+            filtered = self._segmentation.filtered(new)
+            self._filtered = torch.cat([self._filtered, filtered], dim=-1)
+        return self._segmentation.judge(wave, self._filtered)[0].numpy()
 
 
 def _active(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -74,3 +74,19 @@ def test_a_damaged_network_is_told(tmp_path: object) -> None:
         SpeakerSegmentation(broken)
     with pytest.raises(UserFacingError, match="missing or damaged"):
         SpeakerSegmentation(SPEAKER_NETWORKS / "voices.safetensors")
+
+
+def test_what_is_known_of_earlier_sound_changes_nothing(
+    segmentation: SpeakerSegmentation, turns: list[tuple[str, NDArray[np.float32]]]
+) -> None:
+    sound = np.concatenate([sound for _, sound in turns[:6]]) + np.float32(0.01)
+    looking, waiting = TurnFinder(segmentation), TurnFinder(segmentation)
+    seen: list[Look] = []
+    for start in range(0, len(sound), 2048):
+        for finder in (looking, waiting):
+            finder.push(sound[start : start + 2048])
+        seen.append(looking.look(0.0))
+    afterwards = waiting.look(0.0)
+    assert any(look.change is not None for look in seen)
+    assert (seen[-1].sure, seen[-1].hint) == (afterwards.sure, afterwards.hint)
+    assert seen[-1].change == pytest.approx(afterwards.change)
