@@ -119,9 +119,18 @@ def _comment(session: Opened, state: SessionState, console: Console, stop: threa
                 )
 
     def report(doing: str) -> None:
-        console.print("Listening; Ctrl-C ends it." if doing == "Reading" else f"{doing} ...")
+        if doing != "Reading":
+            console.print(f"{doing} ...")
 
-    read(session, state, report=report, progress=lambda time: None, stop=stop, sinks=[say])
+    listening = threading.Event()
+
+    def progress(time: float) -> None:
+        # Only now is it known whether there is a microphone.
+        if not listening.is_set():
+            listening.set()
+            console.print("Listening; Ctrl-C ends it.")
+
+    read(session, state, report=report, progress=progress, stop=stop, sinks=[say])
 
 
 @contextmanager
