@@ -7,7 +7,8 @@ ones, and one thread against two. Every clip is read with each setting in turn, 
 the machine does weighs on all alike. The share of wrong words is counted after Whisper's own
 normalisation of English; for clips whose words nobody wrote down it is the share that differs from
 what the full window gives. ``read again`` is how often a short window looked wrong and the full one
-decided. Without ``--data`` only the shipped demo is read.
+decided. Last, the phone call is read by the whole engine, which has to find the utterances itself,
+and held against the marked ones read one by one. Without ``--data`` only the shipped demo is read.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ from rich.table import Table
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from app.assets import DEMO_MEDIA
+from app.engine import LiveEngine
+from app.events import Event, UtteranceLabelled
+from app.models import load_models
+from app.options import ModelOptions
 from live_features import weights
 from live_features.clocks import VirtualClock
 from live_features.endpointing import EndpointRules
@@ -179,6 +184,21 @@ def quiet_clips(data: Path) -> Iterator[Samples]:
         yield sound_of(path)[: round(QUIET * SAMPLE_RATE)]
 
 
+def through_the_engine(path: Path, whisper: str) -> str:
+    """All the words that come of a recording when nobody says where its utterances are."""
+    events: list[Event] = []
+    clock = VirtualClock()
+    models = load_models(ModelOptions(whisper=whisper, offline=True))
+    LiveEngine(RecordingSource(path, clock), clock, models, [events.append]).run()
+    return " ".join(event.text for event in events if isinstance(event, UtteranceLabelled))
+
+
+def word_errors(words: str, said: str) -> float:
+    """In percent, after Whisper's own normalisation of English."""
+    normalise = EnglishTextNormalizer({})
+    return round(100 * jiwer.wer(normalise(words), normalise(said)), 2)
+
+
 def read_all(clips: Sequence[Clip], name: str) -> dict[str, list[Read]]:
     """Every clip with every setting."""
     found = weights.whisper(name, offline=True)
@@ -281,6 +301,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = [transcript.text for transcript in heard if transcript.rejected is None]
     if quiet:
         console.print(f"{len(words)} of {len(quiet)} quiet rooms became words: {words}")
+    if options.data is not None:
+        phone = [n for n, clip in enumerate(clips) if clip.group == "phone"]
+        spoken = " ".join(clips[n].words or "" for n in phone)
+        one_by_one = " ".join(words_of(reads[USUAL.name][n]) for n in phone)
+        engine = through_the_engine(
+            options.data / "conversation" / "phone" / "sample.wav", options.whisper
+        )
+        result["phone"] = {
+            "one_by_one": word_errors(spoken, one_by_one),
+            "engine": word_errors(spoken, engine),
+        }
+        console.print(f"Wrong words of the phone call in %: {result['phone']}")
     print(json.dumps({**result, "usual": USUAL.name, "quiet": len(quiet), "heard": len(words)}))
 
 
