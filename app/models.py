@@ -28,6 +28,7 @@ from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
 from live_features.expression import EMBEDDING_SIZE, ExpressionEncoder
 from live_features.faces import FaceAnalyser, FaceDetector
+from live_features.fetching import Progress
 from live_features.media import AudioBlock
 from live_features.self_test import choose_whisper
 from live_features.sources.recording import RecordingSource
@@ -65,8 +66,8 @@ class Models:
     remarks: tuple[str, ...] = ()
 
 
-def load_models(options: ModelOptions) -> Models:
-    """Load all models.
+def load_models(options: ModelOptions, progress: Progress | None = None) -> Models:
+    """Load all models; ``progress`` is told how far the fetch of one is that is not here yet.
 
     Raises:
         UserFacingError: weights are missing, damaged or do not fit, the checkpoint labels with
@@ -86,11 +87,13 @@ def load_models(options: ModelOptions) -> Models:
             f"classes, and sdt-evaluate for this one."
         )
     silero = weights.packaged(weights.SILERO)
-    text_weights = weights.text_encoder(options.text_encoder, offline=options.offline)
+    text_weights = weights.text_encoder(
+        options.text_encoder, offline=options.offline, progress=progress
+    )
     face_weights = weights.packaged(weights.MTCNN)
     # Loading is mostly reading files, so the two large models load side by side.
     with ThreadPoolExecutor(2) as pool:
-        whisper = pool.submit(_whisper, options, _whisper_device(device))
+        whisper = pool.submit(_whisper, options, _whisper_device(device), progress)
         adapter = text_adapter(options.text_encoder)
         text = pool.submit(TextEncoder, text_weights, device, adapter=adapter)
         acoustic = AcousticExtractor()
@@ -164,18 +167,23 @@ def _told_to_people() -> Iterator[None]:
         raise UserFacingError(f"{sentence[:1].upper()}{sentence[1:]}.") from error
 
 
-def _whisper(options: ModelOptions, device: str) -> tuple[Transcriber, str]:
+def _whisper(
+    options: ModelOptions, device: str, progress: Progress | None
+) -> tuple[Transcriber, str]:
     """The recogniser asked for, and where its weights came from."""
     if options.whisper == BEST_WHISPER:
         sizes = weights.whisper_sizes_here()
         # Where there is only one there is nothing to try out.
         if len(sizes) > 1:
-            choice = choose_whisper(sizes, _speech_to_try(), device=device)
+            choice = choose_whisper(
+                sizes, _speech_to_try(), device=device, language=options.language
+            )
             return choice.transcribe, f"{choice.name}, {choice.origin}"
-        found = weights.whisper(sizes[0] if sizes else DEFAULT_WHISPER, offline=options.offline)
+        name = sizes[0] if sizes else DEFAULT_WHISPER
     else:
-        found = weights.whisper(options.whisper, offline=options.offline)
-    return Transcriber(found, device=device), found.origin
+        name = options.whisper
+    found = weights.whisper(name, offline=options.offline, progress=progress)
+    return Transcriber(found, device=device, language=options.language), found.origin
 
 
 def _speech_to_try() -> NDArray[np.float32]:

@@ -18,13 +18,15 @@ BEST_WHISPER = "auto"
 class ModelOptions:
     """Which models; names or folders, see :mod:`live_features.weights`.
 
-    ``whisper`` may also be :data:`BEST_WHISPER`.
+    ``whisper`` may also be :data:`BEST_WHISPER`. ``language`` is the ISO code of what is spoken,
+    for models that know several; None lets them tell.
     """
 
     whisper: str = DEFAULT_WHISPER
     text_encoder: str = DEFAULT_TEXT_ENCODER
     checkpoint: Path = DEFAULT_CHECKPOINT
     device: str = "auto"
+    language: str | None = None
     offline: bool = False
 
 
@@ -63,3 +65,11 @@ class RunOptions:
     @property
     def name(self) -> str:
         return "live" if isinstance(self.medium, LiveOptions) else self.medium.name
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What was typed, completed by defaults; ``given`` names the options that really were."""
+
+    run: RunOptions
+    given: frozenset[str] = frozenset()

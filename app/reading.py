@@ -22,6 +22,7 @@ from app.session.space import Space, space_for
 from app.state import SessionState
 from live_features.clocks import RealClock, VirtualClock
 from live_features.errors import UserFacingError
+from live_features.fetching import Progress
 from live_features.media import Clock, MediaInfo, MediaSource
 from live_features.sources.recording import RecordingSource
 from live_features.weights import sha256_of
@@ -132,15 +133,17 @@ def read(
     sinks: Sequence[Callable[[Event], None]] = (),
     requests: Requests | None = None,
     provisional: Callable[[], bool] | None = None,
+    fetching: Progress | None = None,
 ) -> None:
     """Load the models, read to the end, write the recording and the export.
 
     With ``requests`` the dialogue can be corrected meanwhile and afterwards, until ``stop`` is set;
     recording and export then hold the corrections, too.
 
-    ``report`` is told in words what is being done, ``progress`` the media time, and ``sinks`` every
-    event. Setting ``stop`` ends early, with everything heard so far labelled and exported. Of what
-    is still being spoken in a recording readings are made while ``provisional`` says so.
+    ``report`` is told in words what is being done, ``progress`` the media time, ``sinks`` every
+    event, and ``fetching`` how far a model is that has to be fetched first. Setting ``stop`` ends
+    early, with everything heard so far labelled and exported. Of what is still being spoken in a
+    recording readings are made while ``provisional`` says so.
 
     Raises:
         UserFacingError: the medium or the models are at fault.
@@ -150,7 +153,7 @@ def read(
     from app.engine import LiveEngine  # noqa: PLC0415
     from app.models import load_models  # noqa: PLC0415
 
-    models = load_models(session.run.models)
+    models = load_models(session.run.models, fetching)
     report("Reading")
     recorder = session.recorder
     # What is shown has been kept: files come before all other sinks.

@@ -42,6 +42,7 @@ from app.events import (
     UtteranceRevised,
 )
 from live_features.emotions import EMOTIONS, MODALITIES
+from live_features.fetching import Fetching
 
 T = TypeVar("T")
 
@@ -133,7 +134,8 @@ class Snapshot:
     known of it. ``latency`` maps a stage to its (p50, p95) in seconds after the end of speech.
     ``without`` names what is left out while the machine cannot keep up, ``devices`` maps a device
     that is not as it should be to the sentence about it. ``shift`` says how far text, audio and
-    visual lie from training, see :class:`ShiftMeasured`. ``version`` grows with every change.
+    visual lie from training, see :class:`ShiftMeasured`. ``fetching`` is how far a model is that is
+    fetched before the session can begin. ``version`` grows with every change.
 
     Of what was corrected: ``colours`` are those that people chose for speakers, None for the
     theme's; ``left`` holds the speakers that nobody is any more; ``on`` the modalities that are
@@ -179,6 +181,7 @@ class Snapshot:
     attention: Attention | None = None
     ahead: tuple[LabelledUtterance, ...] = ()
     elsewhere: tuple[tuple[int, LabelledUtterance], ...] = ()
+    fetching: Fetching | None = None
 
 
 class SessionState:

@@ -42,13 +42,15 @@ def choose_whisper(
     *,
     budget: float = 0.5,
     device: str = "cpu",
+    language: str | None = None,
 ) -> WhisperChoice:
     """The largest Whisper size that needs at most ``budget`` seconds for a second of speech.
 
     ``available`` names sizes on this machine from small to large, as
     :func:`live_features.weights.whisper_sizes_here` does; ``speech`` is mono float32 at 16 kHz, of
-    which 5 s are used. The first size that is too slow ends the trials; should that be the
-    smallest, it is chosen all the same. A size that cannot be loaded is passed over.
+    which 5 s are used, and ``language`` what is going to be spoken. The first size that is too slow
+    ends the trials; should that be the smallest, it is chosen all the same. A size that cannot be
+    loaded is passed over.
 
     Raises:
         UserFacingError: none of them can be loaded.
@@ -59,7 +61,7 @@ def choose_whisper(
     for name in available:
         try:
             found = weights.whisper(name, offline=True)
-            transcribe = Transcriber(found, device=device)
+            transcribe = Transcriber(found, device=device, language=language)
         except UserFacingError as error:
             trials.append(Trial(name, None, str(error)))
             continue

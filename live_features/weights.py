@@ -15,9 +15,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from live_features.errors import UserFacingError
+from live_features.fetching import Fetching, Progress, bar_that_tells
 
+_WHISPER_FILES = [
+    "config.json",
+    "preprocessor_config.json",
+    "model.bin",
+    "tokenizer.json",
+    "vocabulary.*",
+]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -119,8 +128,12 @@ def packaged(weights: PackagedWeights) -> Weights:
     return found
 
 
-def whisper(name_or_path: str = DEFAULT_WHISPER, *, offline: bool = False) -> Weights:
+def whisper(
+    name_or_path: str = DEFAULT_WHISPER, *, offline: bool = False, progress: Progress | None = None
+) -> Weights:
     """A faster-whisper model: a folder, a size such as ``small.en``, or a hub name.
+
+    ``progress`` is told how far a fetch is, where there is one.
 
     Raises:
         UserFacingError: it is nowhere to be found, or its files are damaged.
@@ -130,7 +143,8 @@ def whisper(name_or_path: str = DEFAULT_WHISPER, *, offline: bool = False) -> We
     if name_or_path == DEFAULT_WHISPER and (found := TINY_EN.locate()):
         return found
     # Imported late: the hub client costs a quarter of a second that the default set never needs.
-    from faster_whisper.utils import available_models, download_model  # noqa: PLC0415
+    from faster_whisper.utils import _MODELS, available_models  # noqa: PLC0415
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
 
     if "/" not in name_or_path and name_or_path not in available_models():
         raise UserFacingError(
@@ -138,10 +152,15 @@ def whisper(name_or_path: str = DEFAULT_WHISPER, *, offline: bool = False) -> We
             f"{', '.join(available_models())}, a Hugging Face name (owner/model), or a folder."
         )
 
-    def fetch(local: bool) -> str:
-        return download_model(name_or_path, local_files_only=local)
+    # Its own download_model does the same, but tells nobody how far it is.
+    repository = _MODELS.get(name_or_path, name_or_path)
 
-    return _from_hub(name_or_path, fetch, "model.bin", offline=offline)
+    def fetch(local: bool, bar: Any) -> str:
+        return snapshot_download(
+            repository, allow_patterns=_WHISPER_FILES, local_files_only=local, tqdm_class=bar
+        )
+
+    return _from_hub(name_or_path, fetch, "model.bin", offline=offline, progress=progress)
 
 
 def whisper_sizes_here() -> list[str]:
@@ -168,8 +187,15 @@ def whisper_sizes_here() -> list[str]:
     return sorted(best, key=lambda name: models[name].stat().st_size)
 
 
-def text_encoder(name_or_path: str = DEFAULT_TEXT_ENCODER, *, offline: bool = False) -> Weights:
+def text_encoder(
+    name_or_path: str = DEFAULT_TEXT_ENCODER,
+    *,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Weights:
     """A Hugging Face text encoder: a folder, or a name; only safetensors weights are accepted.
+
+    ``progress`` is told how far a fetch is, where there is one.
 
     Raises:
         UserFacingError: it is nowhere to be found, or its files are damaged.
@@ -182,11 +208,13 @@ def text_encoder(name_or_path: str = DEFAULT_TEXT_ENCODER, *, offline: bool = Fa
     repository = name_or_path if "/" in name_or_path else f"sentence-transformers/{name_or_path}"
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
-    def fetch(local: bool) -> str:
+    def fetch(local: bool, bar: Any) -> str:
         patterns = ["*.json", "*.txt", "*.model", "model*.safetensors"]
-        return snapshot_download(repository, allow_patterns=patterns, local_files_only=local)
+        return snapshot_download(
+            repository, allow_patterns=patterns, local_files_only=local, tqdm_class=bar
+        )
 
-    return _from_hub(repository, fetch, "model.safetensors", offline=offline)
+    return _from_hub(repository, fetch, "model.safetensors", offline=offline, progress=progress)
 
 
 def sha256_of(path: Path) -> str:
@@ -211,9 +239,15 @@ def _explicit(name_or_path: str, what: str, needs: tuple[str, ...]) -> Weights |
 
 
 def _from_hub(
-    repository: str, fetch: Callable[[bool], str], must: str, *, offline: bool
+    repository: str,
+    fetch: Callable[[bool, Any], str],
+    must: str,
+    *,
+    offline: bool,
+    progress: Progress | None,
 ) -> Weights:
-    """The folder that ``fetch`` gives, told whether it has to make do with the hub cache."""
+    """The folder that ``fetch`` gives, told whether it has to make do with the hub cache, and what
+    is to show how far it is."""
     from huggingface_hub.errors import (  # noqa: PLC0415
         HfHubHTTPError,
         HFValidationError,
@@ -221,7 +255,7 @@ def _from_hub(
     )
 
     try:
-        folder = fetch(True)
+        folder = fetch(True, None)
         origin = f"hub cache {repository}"
         complete = any(Path(folder).glob(must.replace(".", "*.")))
     except LocalEntryNotFoundError:
@@ -236,8 +270,11 @@ def _from_hub(
                 f"The model {repository} is not on this machine and --offline forbids fetching "
                 f"it: run once without --offline, or give a folder."
             )
+        if progress is not None:
+            progress(Fetching(repository))
+        bar = None if progress is None else bar_that_tells(repository, progress)
         try:
-            folder = fetch(False)
+            folder = fetch(False, bar)
         except (HfHubHTTPError, OSError, LocalEntryNotFoundError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserFacingError(

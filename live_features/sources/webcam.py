@@ -162,7 +162,7 @@ class Webcam:
     @property
     def description(self) -> str:
         """What a person would call it."""
-        name = None if self._open_camera else _system_cameras().get(self._index)
+        name = None if self._open_camera else system_cameras().get(self._index)
         return f"camera {self._index}" if name is None else f"{name} (camera {self._index})"
 
     @property
@@ -499,7 +499,7 @@ def cameras(open_camera: OpenCamera | None = None) -> list[CameraDescription]:
     that open are listed, without a name. A camera that takes more than 3 s is listed as one that
     does not open, and let go of when it does.
     """
-    names = {} if open_camera else _system_cameras()
+    names = {} if open_camera else system_cameras()
     found = [
         _describe(index, names.get(index), open_camera or open_with_opencv)
         for index in (names or _NAMED_INDICES)
@@ -526,7 +526,11 @@ def _text(file: Path) -> str | None:
         return None
 
 
-def _system_cameras() -> dict[int, str | None]:
+def system_cameras() -> dict[int, str | None]:
+    """Index and name of the cameras that the system tells of; none is opened for that.
+
+    Only Linux tells.
+    """
     return linux_cameras() if sys.platform == "linux" else {}
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from live_features import weights
 from live_features.errors import UserFacingError
+from live_features.fetching import Fetching
+from tests.stand_in_hub import StandInHub
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,53 @@ def test_a_whisper_size_that_is_not_here_is_not_fetched_offline(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserFacingError, match=r"small\.en.*--offline"):
         weights.whisper("small.en", offline=True)
+
+
+def test_a_fetch_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = StandInHub(tmp_path, {"model.safetensors": 8_000_000, "a.json": 2_000_000}, monkeypatch)
+    hub.may_go_on.set()
+    told: list[Fetching] = []
+    found = weights.text_encoder("somebody/encoder", progress=told.append)
+    assert found.origin == "hub somebody/encoder"
+    assert told[0] == Fetching("somebody/encoder")
+    assert told[-1] == Fetching("somebody/encoder", 10_000_000, 10_000_000)
+    assert [each.done for each in told] == sorted(each.done for each in told)
+    assert told[0].share is None
+    assert told[-1].share == 1.0
+    assert told[-1].sentence.endswith("10 of 10 MB.")
+
+    again: list[Fetching] = []
+    assert weights.text_encoder("somebody/encoder", progress=again.append).folder == found.folder
+    assert again == []
+
+
+def test_a_whisper_size_is_fetched_from_where_faster_whisper_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = StandInHub(tmp_path, {"model.bin": 1_000_000, "config.json": 0}, monkeypatch)
+    hub.may_go_on.set()
+    told: list[Fetching] = []
+    weights.whisper("small.en", progress=told.append)
+    assert hub.asked == ["Systran/faster-whisper-small.en"]
+    assert told[-1].model == "small.en"
+
+
+def test_whoever_is_told_may_give_up_the_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = StandInHub(tmp_path, {"model.safetensors": 8_000_000}, monkeypatch)
+
+    def give_up(fetching: Fetching) -> None:
+        if hub.half_way.is_set():
+            raise UserFacingError("That is enough.")
+
+    with pytest.raises(UserFacingError, match="enough"):
+        weights.text_encoder("somebody/encoder", progress=give_up)
+
+
+def test_without_a_network_the_sentence_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    StandInHub(tmp_path, {"model.safetensors": 1}, monkeypatch).offline = True
+    with pytest.raises(UserFacingError, match=r"could not be fetched.*check the name and the net"):
+        weights.text_encoder("somebody/encoder", progress=lambda _: None)
