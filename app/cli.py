@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,16 @@ from pathlib import Path
 from app import export_cli
 from app.allocator import share_one_heap
 from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA
+from app.conversation import Conversation
 from app.logs import start_logging
-from app.options import BEST_WHISPER, DEVICES, LiveOptions, ModelOptions, RunOptions
+from app.options import (
+    BEST_WHISPER,
+    DEVICES,
+    CommandLine,
+    LiveOptions,
+    ModelOptions,
+    RunOptions,
+)
 from app.session.card import SUFFIX
 from app.terminal import run_headless, show_as_recorded
 from live_features.errors import UserFacingError
@@ -20,17 +29,32 @@ from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 
 FAILED = 2
 
+_LIVE = frozenset(
+    {
+        "microphone",
+        "channels",
+        "camera",
+        "camera_delay",
+        "enrol",
+        "speakers",
+        "export",
+        "record",
+    }
+)
+"""Whoever types one of these without a path wants to talk at once."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, or 2 after one sentence on standard error."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["export"]:
         return export_cli.main(given[1:])
-    options = _parser().parse_args(given)
+    parser = _parser()
+    options = parser.parse_args(given)
     share_one_heap()
     start_logging()
     try:
-        return _run(options)
+        return _run(options, _typed(parser, given, options))
     except UserFacingError as error:
         print(f"sdt-live: {error}", file=sys.stderr)
         return FAILED
@@ -147,7 +171,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _typed(
+    parser: argparse.ArgumentParser, given: Sequence[str], options: argparse.Namespace
+) -> frozenset[str]:
+    """The names of the options that were typed, whether or not that changed anything."""
+    parser.set_defaults(**dict.fromkeys(vars(options), argparse.SUPPRESS))
+    return frozenset(vars(parser.parse_args(given)))
+
+
+def _run(options: argparse.Namespace, given: frozenset[str]) -> int:
     recording = DEMO_MEDIA if options.demo else options.replay or options.path
     models = ModelOptions(
         whisper=options.whisper or (BEST_WHISPER if recording is None else DEFAULT_WHISPER),
@@ -180,26 +212,28 @@ def _run(options: argparse.Namespace) -> int:
         return show_as_recorded(run)
     if why:
         print(f"sdt-live: {why}", file=sys.stderr)
-    return run_headless(run) if headless else run_windowed(run)
+    if headless:
+        return run_headless(run)
+    return _open_window(CommandLine(run, given), demo=options.demo)
 
 
-def run_windowed(run: RunOptions, *, screenshot_at: tuple[float, Path] | None = None) -> int:
-    """Show the window at once, load the models behind it, and follow the replay.
-
-    With ``screenshot_at`` the window saves a picture of itself at that media time, and closes when
-    the replay has ended.
-    """
-    from app.conversation import Conversation  # noqa: PLC0415
+def _open_window(line: CommandLine, *, demo: bool) -> int:
+    """The window with what was asked for, or with its start page where that is nothing yet."""
+    # A fetch by the hub's other protocol, Xet, can be given up only where it is done.
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    from app.ui.preferences import Settings  # noqa: PLC0415
     from app.ui.run import run_window  # noqa: PLC0415 - Qt only where a window is wanted
 
-    conversation = Conversation(run)
+    settings = Settings()
+    medium = line.run.medium
+    if isinstance(medium, LiveOptions):
+        return run_window(None, line, settings, begin_live=bool(line.given & _LIVE))
+    conversation = Conversation(settings.preferences.recording(medium, line))
     # What is wrong with a path is told in the terminal where it was typed, without a window.
     conversation.open()
-    return run_window(
-        conversation,
-        close_when_ended=screenshot_at is not None,
-        screenshot_at=screenshot_at,
-    )
+    if not demo:
+        settings.remember(medium)
+    return run_window(conversation, line, settings)
 
 
 def _headless(asked: bool) -> tuple[bool, str | None]:

@@ -10,8 +10,10 @@ from app.corrections import Requests
 from app.options import LiveOptions, RunOptions
 from app.preview import LatestFrame
 from app.reading import Opened, opened, read
+from app.session.logged import LoggedSession, Notes
 from app.state import SessionState
 from live_features.errors import UserFacingError
+from live_features.fetching import Fetching
 
 
 class Conversation:
@@ -26,14 +28,16 @@ class Conversation:
     def __init__(
         self, options: RunOptions, work: Callable[[Conversation], None] | None = None
     ) -> None:
-        """``work`` stands in for reading what ``options`` say; it should return soon after
-        ``stopping`` is set."""
+        """``work`` stands in for reading what ``options`` say; it should hear no more once
+        ``ending`` is set, and return soon after ``stopping`` is."""
         self.options = options
         self.state = SessionState()
         self.preview = LatestFrame()
         self.requests = Requests()
+        self.ending = threading.Event()
         self.stopping = threading.Event()
         self.exit_code = 0
+        self.notes = Notes()
         self._work = work or Conversation._read
         self._files = ExitStack()
         self._opened: Opened | None = None
@@ -46,6 +50,11 @@ class Conversation:
     @property
     def is_live(self) -> bool:
         return isinstance(self.options.medium, LiveOptions)
+
+    @property
+    def logged(self) -> LoggedSession | None:
+        """What exports are made from, as it stands; None where there is nothing yet."""
+        return self.notes.session(self.state.snapshot())
 
     def open(self) -> None:
         """Open what is to be read now; otherwise the session does so when it begins.
@@ -60,9 +69,14 @@ class Conversation:
         if not self.stopping.is_set():
             self._thread.start()
 
+    def end(self) -> None:
+        """Hear no more: what was heard is still labelled. Returns at once, from any thread."""
+        self.ending.set()
+
     def close(self) -> None:
-        """End the session: what was heard is still labelled. Returns at once, from any thread."""
+        """End the session, and all that can be done with it. Returns at once, from any thread."""
         self.stopping.set()
+        self.ending.set()
         if self._thread.ident is None:
             self._files.close()
 
@@ -82,9 +96,20 @@ class Conversation:
             report=lambda doing: self.state.show(message=doing),
             progress=lambda time: self.state.show(position=time),
             preview=self.preview,
+            end=self.ending,
             stop=self.stopping,
             requests=self.requests,
+            sinks=[self.notes],
+            fetching=self._fetch,
         )
+
+    def _fetch(self, fetching: Fetching) -> None:
+        if self.stopping.is_set():
+            raise UserFacingError(
+                f"{fetching.model} was not fetched to the end; what is here of it is kept for the "
+                "next time."
+            )
+        self.state.show(fetching=fetching)
 
     def _run(self) -> None:
         broke = True

@@ -90,11 +90,13 @@ def print_diagnosis(
     live: LiveOptions | None = None,
     portaudio: PortAudio | None = None,
     open_camera: OpenCamera | None = None,
+    *,
+    console: Console | None = None,
 ) -> int:
     """What works with these choices, a table for each part of the machine.
 
     Returns 0 where recordings, at least, can be read, otherwise 1. The stand-ins are those of
-    :func:`print_devices`.
+    :func:`print_devices`; ``console`` is the terminal unless it is given.
     """
     models, live = models or ModelOptions(), live or LiveOptions()
     parts: dict[str, tuple[Check, ...]] = {
@@ -106,7 +108,7 @@ def print_diagnosis(
         "weights": (lambda: checks.model_weights(models),),
         "speed": (lambda: _speed(models),),
     }
-    console = Console()
+    console = console or Console()
     found: dict[str, list[Finding]] = {}
     for part, looks in parts.items():
         with console.status(f"{part} ..."):

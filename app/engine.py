@@ -346,6 +346,8 @@ class LiveEngine:
 
     def _pump(self, listening: Stage[AudioBlock], watching: Stage[VideoFrame]) -> None:
         analysed, begun, closed = 0.0, False, False
+        if self._stopping.is_set():
+            return  # before any device is opened
         for item in self._source:
             if self._stopping.is_set() and not closed:
                 # Devices still hand over what they have heard.

@@ -129,6 +129,7 @@ def read(
     report: Callable[[str], None],
     progress: Callable[[float], None],
     preview: LatestFrame | None = None,
+    end: threading.Event | None = None,
     stop: threading.Event | None = None,
     sinks: Sequence[Callable[[Event], None]] = (),
     requests: Requests | None = None,
@@ -141,9 +142,10 @@ def read(
     recording and export then hold the corrections, too.
 
     ``report`` is told in words what is being done, ``progress`` the media time, ``sinks`` every
-    event, and ``fetching`` how far a model is that has to be fetched first. Setting ``stop`` ends
-    early, with everything heard so far labelled and exported. Of what is still being spoken in a
-    recording readings are made while ``provisional`` says so.
+    event, and ``fetching`` how far a model is that has to be fetched first. Setting ``end``, or
+    ``stop`` where there is no ``end``, ends early, with everything heard so far labelled and
+    exported. Of what is still being spoken in a recording readings are made while ``provisional``
+    says so.
 
     Raises:
         UserFacingError: the medium or the models are at fault.
@@ -170,7 +172,7 @@ def read(
         progress=progress,
         speakers=session.run.speakers,
         enrol=session.run.enrol,
-        stopping=stop,
+        stopping=end or stop,
         requests=requests,
         answer=lambda attention: state.show(attention=attention),
         provisional=provisional,

@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,10 +28,14 @@ def pytest_plugin_registered(
 
 
 @pytest.fixture(autouse=True)
-def log_apart(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep tests out of the log of whoever runs them."""
+def files_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """Keep tests out of the log, the settings and the recordings of whoever runs them."""
     path = tmp_path_factory.getbasetemp() / "sdt-live.log"
     monkeypatch.setattr("app.logs.log_file", lambda: path)
+    monkeypatch.setattr("app.ui.places.settings_file", lambda: tmp_path / "settings.ini")
+    monkeypatch.setattr("app.ui.places.recordings_folder", lambda: tmp_path / "recordings")
 
 
 @pytest.fixture

@@ -62,6 +62,15 @@ def export_formats(
     return tuple(name for name, _ in made)
 
 
+def export_file(session: LoggedSession, format_: str, path: Path) -> None:
+    """Write one of :data:`FORMATS` to ``path``, whole or not at all.
+
+    Raises:
+        UserFacingError: it cannot be written there.
+    """
+    _write(path, FORMATS[format_][1](session))
+
+
 def table(snapshot: Snapshot) -> str:
     """CSV, a row an utterance; probabilities in MELD order, a missing student's label is empty."""
     file = io.StringIO(newline="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.events import SessionStarted, UtteranceLabelled
+from app.events import Event, SessionStarted, UtteranceLabelled
 from app.session.event_file import EventFile
 from app.session.log import EVENTS
 from app.state import SessionState, Snapshot
@@ -34,6 +34,27 @@ class LoggedSession:
         return max(heard, self.started.duration or 0.0)
 
 
+class Notes:
+    """A sink that keeps, of a session that goes on, what an export needs beside the snapshot."""
+
+    def __init__(self) -> None:
+        self._started: SessionStarted | None = None
+        self._delays: list[float] = []
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case SessionStarted():
+                self._started = event
+            case UtteranceLabelled() if self._started is not None and self._started.speed == 1.0:
+                self._delays.append(event.emitted_at - event.media_time)
+
+    def session(self, snapshot: Snapshot, *, torn: bool = False) -> LoggedSession | None:
+        """What has been so far, None where nothing has begun; from any thread."""
+        if self._started is None:
+            return None
+        return LoggedSession(snapshot, self._started, tuple(self._delays), torn)
+
+
 def read_session(folder: Path) -> LoggedSession:
     """Fold the event log in ``folder``, which an export or a recorded session wrote.
 
@@ -46,17 +67,13 @@ def read_session(folder: Path) -> LoggedSession:
             f"There is no {EVENTS} in {folder}: give a folder that sdt-live --export wrote."
         )
     state = SessionState()
-    started: SessionStarted | None = None
-    delays = []
+    notes = Notes()
     for event in log:
-        match event:
-            case SessionStarted():
-                started = event
-            case UtteranceLabelled() if started is not None and started.speed == 1.0:
-                delays.append(event.emitted_at - event.media_time)
+        notes(event)
         state(event)
-    if started is None:
+    session = notes.session(state.snapshot(), torn=log.torn)
+    if session is None:
         raise UserFacingError(
             f"{folder / EVENTS} holds no session: give a folder that sdt-live --export wrote."
         )
-    return LoggedSession(state.snapshot(), started, tuple(delays), log.torn)
+    return session

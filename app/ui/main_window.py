@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QActionGroup, QCloseEvent, QGuiApplication, QKeySequence
+from PySide6.QtCore import QMimeData, Qt, Signal
+from PySide6.QtGui import (
+    QAction,
+    QActionGroup,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QGuiApplication,
+    QKeySequence,
+)
 from PySide6.QtWidgets import (
+    QApplication,
     QFrame,
     QHBoxLayout,
     QLabel,
     QMainWindow,
-    QProgressBar,
     QSplitter,
     QStackedWidget,
     QToolButton,
@@ -24,8 +33,9 @@ from app.conversation import Conversation
 from app.state import Snapshot
 from app.ui.bridge import Bridge
 from app.ui.correcting import Corrector
-from app.ui.theme import DARK, LIGHT, Theme, palette, scaled_font, style_sheet
-from app.ui.views.emotions import EmotionLegend
+from app.ui.message_page import MessagePage
+from app.ui.start_page import StartPage
+from app.ui.theme import DARK, LIGHT, Theme, palette, style_sheet
 from app.ui.views.gates import GatesView
 from app.ui.views.lanes import LanesView
 from app.ui.views.reading import ReadingView
@@ -37,24 +47,29 @@ from live_features.media import VideoFrame
 
 _SMALLEST_TYPE = 10.0  # points
 _REFUSED_MS = 8000
-_MESSAGE_WIDTH = 640
 
 
 class MainWindow(QMainWindow):
     """Shows a session while it happens and stays open afterwards.
 
     Everything comes by polling the conversation; the window never waits for its engine.
-    ``on_close`` is called once, when the window closes.
+    ``on_close`` is called once, when the window closes. ``path_dropped`` carries what was dropped
+    on the window, ``colours_chosen`` which colours were chosen.
     """
+
+    path_dropped = Signal(object)
+    colours_chosen = Signal(str)
 
     def __init__(self, *, on_close: Callable[[], None]) -> None:
         super().__init__()
         self.conversation: Conversation | None = None
+        self.start_page: StartPage | None = None
         self._on_close: Callable[[], None] | None = on_close
         font = self.font()
         font.setPointSizeF(max(_SMALLEST_TYPE, font.pointSizeF()))
         self.setFont(font)
         self.resize(1280, 800)
+        self.setAcceptDrops(True)
 
         self.theme = _system_theme()
         self._colours: tuple[str | None, ...] = ()
@@ -78,7 +93,8 @@ class MainWindow(QMainWindow):
         )
         self._make_actions()
         self.pages = QStackedWidget()
-        self.pages.addWidget(self._message_page())
+        self.message_page = MessagePage(self.theme)
+        self.pages.addWidget(self.message_page)
         self.pages.addWidget(self._session_page())
         self.setCentralWidget(self.pages)
         self.setStatusBar(self.status)
@@ -95,6 +111,38 @@ class MainWindow(QMainWindow):
         self.bridge.session_changed.connect(self._show_snapshot)
         self.bridge.frame_changed.connect(self._show_frame)
         self.corrector.refused.connect(lambda why: self.status.showMessage(why, _REFUSED_MS))
+
+    def set_start_page(self, page: StartPage) -> None:
+        """What is shown where there is no conversation."""
+        self.start_page = page
+        page.set_theme(self.theme)
+        self.pages.addWidget(page)
+
+    def show_start(self) -> None:
+        """Show the start page, and no conversation."""
+        assert self.start_page is not None
+        self.end_conversation()
+        self.setWindowTitle("sdt-live")
+        self.pages.setCurrentWidget(self.start_page)
+
+    def use_colours(self, name: str) -> None:
+        """``system``, ``light`` or ``dark``."""
+        actions = {
+            "system": self.system_action,
+            "light": self.light_action,
+            "dark": self.dark_action,
+        }
+        actions[name].trigger()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        if _dropped(event.mimeData()) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        path = _dropped(event.mimeData())
+        if path is not None:
+            event.acceptProposedAction()
+            self.path_dropped.emit(path)
 
     def show_conversation(self, conversation: Conversation) -> None:
         """Show this one from now on; the one before, if any, ends by itself."""
@@ -154,13 +202,11 @@ class MainWindow(QMainWindow):
                 self._columns.setStretchFactor(column, part)
             self._columns.setSizes([100 * share, 100 * (100 - share)])
         self.pages.setCurrentIndex(0 if nothing_yet else 1)
-        self._headline.setText("That did not work" if failed else "Getting ready")
-        default = "The models are being loaded." if snapshot.phase == "loading" else ""
-        self.message.setText(snapshot.message or default)
-        self.message.setMinimumHeight(max(0, self.message.heightForWidth(_MESSAGE_WIDTH)))
-        self._busy.setVisible(not failed)
-        self.banner.setVisible(bool(snapshot.message) and not nothing_yet)
-        self.banner.setText(snapshot.message)
+        self.message_page.show_snapshot(snapshot)
+        lost = dict(snapshot.devices).get("microphone", "")
+        sentence = snapshot.message or lost
+        self.banner.setVisible(bool(sentence) and not nothing_yet)
+        self.banner.setText(sentence)
 
     def _show_frame(self, frame: VideoFrame | None) -> None:
         if frame is not None:
@@ -178,12 +224,19 @@ class MainWindow(QMainWindow):
         if theme.chosen != self._colours:
             theme = replace(theme, chosen=self._colours)
         self.theme = theme
-        self.setPalette(palette(theme))
+        QApplication.setPalette(palette(theme))
         self.setStyleSheet(style_sheet(theme))
-        for view in (self.video, self.caption, self.reading, self.lanes, self.gates, self._legend):
+        for view in (self.video, self.caption, self.reading, self.lanes, self.gates):
             view.set_theme(theme)
         self.transcript.set_theme(theme)
         self.corrector.set_theme(theme)
+        self.message_page.set_theme(theme)
+        if self.start_page is not None:
+            self.start_page.set_theme(theme)
+
+    def _choose_theme(self, name: str, theme: Theme) -> None:
+        self._use_theme(theme)
+        self.colours_chosen.emit(name)
 
     def _follow_system_theme(self) -> None:
         if self.system_action.isChecked():
@@ -193,9 +246,10 @@ class MainWindow(QMainWindow):
         (self.light_action if self.theme.name == DARK.name else self.dark_action).trigger()
 
     def _make_actions(self) -> None:
-        session = self.menuBar().addMenu("&Session")
-        quit_action = session.addAction("&Quit", self.close)
+        self.session_menu = self.menuBar().addMenu("&Session")
+        quit_action = self.session_menu.addAction("&Quit", self.close)
         quit_action.setShortcut(QKeySequence("Ctrl+Q"))
+        quit_action.setStatusTip("End the session and close the window")
 
         self.corrector_menu = self.menuBar().addMenu("&Edit")
         self.corrector.fill_menu(self.corrector_menu)
@@ -218,9 +272,9 @@ class MainWindow(QMainWindow):
         self.light_action.setCheckable(True)
         self.dark_action.setCheckable(True)
         self.system_action.setChecked(True)
-        self.system_action.triggered.connect(self._follow_system_theme)
-        self.light_action.triggered.connect(lambda: self._use_theme(LIGHT))
-        self.dark_action.triggered.connect(lambda: self._use_theme(DARK))
+        self.system_action.triggered.connect(lambda: self._choose_theme("system", _system_theme()))
+        self.light_action.triggered.connect(lambda: self._choose_theme("light", LIGHT))
+        self.dark_action.triggered.connect(lambda: self._choose_theme("dark", DARK))
         view.addActions(choices.actions())
         swap = view.addAction("S&wap light and dark", self._swap_theme)
         swap.setShortcut(QKeySequence("D"))
@@ -230,33 +284,8 @@ class MainWindow(QMainWindow):
         action.setCheckable(True)
         action.setShortcut(QKeySequence(key))
         action.setToolTip(f"{tip} ({key})")
+        action.setStatusTip(tip)
         return action
-
-    def _message_page(self) -> QWidget:
-        page = QWidget()
-        self._legend = EmotionLegend(self.theme)
-        self._headline = QLabel()
-        self._headline.setFont(scaled_font(self.font(), 1.8, bold=True))
-        self.message = QLabel()
-        self.message.setObjectName("muted")
-        self.message.setFont(scaled_font(self.font(), 1.15))
-        self.message.setWordWrap(True)
-        self.message.setFixedWidth(_MESSAGE_WIDTH)
-        self.message.setAccessibleName("What the program is doing")
-        self._busy = QProgressBar()
-        self._busy.setRange(0, 0)
-        self._busy.setTextVisible(False)
-        self._busy.setFixedSize(260, 6)
-        column = QVBoxLayout(page)
-        column.setSpacing(14)
-        column.addStretch(2)
-        centre = Qt.AlignmentFlag.AlignHCenter
-        self._headline.setAlignment(centre)
-        self.message.setAlignment(centre)
-        for widget in (self._legend, self._headline, self.message, self._busy):
-            column.addWidget(widget, alignment=centre)
-        column.addStretch(3)
-        return page
 
     def _session_page(self) -> QWidget:
         page = QWidget()
@@ -303,6 +332,12 @@ class MainWindow(QMainWindow):
         rows.addWidget(self.banner)
         rows.addWidget(self._columns, 1)
         return page
+
+
+def _dropped(data: QMimeData) -> Path | None:
+    """The file or folder that is being dropped, None where it is something else."""
+    paths = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
+    return Path(paths[0]) if len(paths) == 1 else None
 
 
 def _system_theme() -> Theme:

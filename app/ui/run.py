@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -10,31 +11,49 @@ from PySide6.QtCore import QEventLoop
 from PySide6.QtWidgets import QApplication
 
 from app.conversation import Conversation
+from app.options import CommandLine, LiveOptions, RunOptions
 from app.state import Snapshot
 from app.ui.availability import ignore_foreign_plugins
 from app.ui.main_window import MainWindow
+from app.ui.preferences import Settings
+from app.ui.shell import Shell
 
 _PATIENCE = 5.0  # seconds given to the work to end after the window has closed
 
 
 def run_window(
-    conversation: Conversation,
+    conversation: Conversation | None,
+    line: CommandLine | None = None,
+    settings: Settings | None = None,
     *,
+    begin_live: bool = False,
     close_when_ended: bool = False,
     screenshot_at: tuple[float, Path] | None = None,
 ) -> int:
-    """Show ``conversation``, which begins once the window is on the screen.
+    """Show ``conversation``, which begins once the window is on the screen, or the start page.
 
-    ``screenshot_at`` saves the window as an image when the session reaches that many seconds, or
-    ends before. Returns the exit code of the conversation that was shown last.
+    What was typed, ``line``, comes before what was chosen, ``settings``, in all that is begun from
+    the window; with ``begin_live`` that is a live session, at once. ``screenshot_at`` saves the
+    window as an image when the session reaches that many seconds, or ends before. Returns the exit
+    code of the conversation that was shown last.
     """
     ignore_foreign_plugins()
     app = QApplication.instance() or QApplication(["sdt-live"])
     assert isinstance(app, QApplication)
     app.setStyle("Fusion")
     app.setApplicationDisplayName("sdt-live")
-    window = MainWindow(on_close=app.quit)
-    window.show_conversation(conversation)
+    closed = threading.Event()
+
+    def close() -> None:
+        closed.set()
+        app.quit()
+
+    window = MainWindow(on_close=close)
+    shell = Shell(window, line or CommandLine(RunOptions(LiveOptions())), settings or Settings())
+    if conversation is None:
+        shell.show_start()
+    else:
+        shell.show(conversation)
     if screenshot_at is not None:
         window.bridge.session_changed.connect(_Screenshot(window, *screenshot_at))
     if close_when_ended:
@@ -43,16 +62,20 @@ def run_window(
     app.processEvents()
     interrupt = signal.signal(signal.SIGINT, lambda *_: window.close())
     try:
-        if not conversation.stopping.is_set():  # nobody closed it while it was being painted
-            conversation.begin()
+        if not closed.is_set():  # nobody closed it while it was being painted
+            shell.begin()
+            if begin_live:
+                shell.start_live()
             app.exec()
     finally:
         signal.signal(signal.SIGINT, interrupt)
-        conversation.close()
-    _wait_for(conversation, app)
+        shell.close()
+    deadline = time.monotonic() + _PATIENCE
+    while not shell.join(0.02) and time.monotonic() < deadline:
+        app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents)
     window.deleteLater()
     app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents)
-    return conversation.exit_code
+    return shell.exit_code
 
 
 class _Screenshot:
@@ -72,9 +95,3 @@ class _Screenshot:
 
 def _over(now: Snapshot) -> bool:
     return now.phase in ("ended", "failed")
-
-
-def _wait_for(conversation: Conversation, app: QApplication) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not conversation.join(0.02) and time.monotonic() < deadline:
-        app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents)

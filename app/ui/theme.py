@@ -121,10 +121,12 @@ def palette(theme: Theme) -> QPalette:
     """The colours of Qt's own widgets."""
     roles = QPalette.ColorRole
     colours = QPalette()
+    # Fusion's outlines are darker than the window, which shows nothing where that is dark.
+    base = theme.edge if theme is DARK else theme.panel
     for role, colour in (
         (roles.Window, theme.window),
         (roles.WindowText, theme.text),
-        (roles.Base, theme.panel),
+        (roles.Base, base),
         (roles.AlternateBase, theme.well),
         (roles.Text, theme.text),
         (roles.Button, theme.panel),
@@ -159,6 +161,23 @@ def style_sheet(theme: Theme) -> str:
     QToolButton:hover {{ background: {hover}; }}
     QToolButton:checked {{ background: {pressed}; border-color: {theme.accent}; }}
     QToolButton:focus {{ border-color: {theme.accent}; }}
+    QPushButton {{ color: {theme.text}; background: {theme.panel};
+                   border: 1px solid {theme.edge}; border-radius: 7px; padding: 6px 16px; }}
+    QPushButton:hover {{ background: {hover}; }}
+    QPushButton:pressed {{ background: {pressed}; }}
+    QPushButton:focus {{ border-color: {theme.accent}; }}
+    QPushButton:disabled {{ color: {theme.muted}; }}
+    QPushButton#primary {{ background: {theme.accent}; border-color: {theme.accent};
+                           color: {ink_on(QColor(theme.accent)).name()}; font-weight: 600; }}
+    QPushButton#primary:focus {{ border: 2px solid {theme.text}; }}
+    QPushButton#link {{ background: transparent; border: 1px solid transparent; text-align: left;
+                        padding: 4px 8px; }}
+    QPushButton#link:hover {{ background: {hover}; }}
+    QPushButton#link:focus {{ border-color: {theme.accent}; }}
+    QCheckBox {{ color: {theme.text}; spacing: 8px; padding: 2px; }}
+    QDialog, QMessageBox {{ background: {theme.window}; }}
+    QScrollArea, QScrollArea > QWidget > QWidget {{ background: {theme.window}; }}
+    QLabel#recording {{ color: {theme.warning}; font-weight: 600; }}
     QMenuBar {{ background: {theme.window}; color: {theme.text}; }}
     QMenuBar::item {{ padding: 4px 10px; border-radius: 5px; background: transparent; }}
     QMenuBar::item:selected {{ background: {hover}; }}

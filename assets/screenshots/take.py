@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 from app.assets import DEMO_MEDIA
-from app.cli import run_windowed
+from app.conversation import Conversation
 from app.options import RunOptions
+from app.ui.run import run_window
 
 if __name__ == "__main__":
     seconds, name = float(sys.argv[1]), sys.argv[2]
     picture = Path(__file__).parent / name
-    sys.exit(run_windowed(RunOptions(DEMO_MEDIA), screenshot_at=(seconds, picture)))
+    demo = Conversation(RunOptions(DEMO_MEDIA))
+    sys.exit(run_window(demo, close_when_ended=True, screenshot_at=(seconds, picture)))

@@ -324,15 +324,15 @@ def test_phases(open_window: Open) -> None:
     state = SessionState()
     window = open_window(state)
     assert window.pages.currentIndex() == 0
-    assert window.message.text()
+    assert window.message_page.message.text()
 
     state.show(message="Loading the speech recogniser")
     window.bridge.poll()
-    assert window.message.text() == "Loading the speech recogniser"
+    assert window.message_page.message.text() == "Loading the speech recogniser"
 
     state.show(phase="failed", message="The file talk.mp4 does not exist.")
     window.bridge.poll()
-    assert window.message.text() == "The file talk.mp4 does not exist."
+    assert window.message_page.message.text() == "The file talk.mp4 does not exist."
 
 
 def test_a_failure_in_the_middle_leaves_the_results_in_sight(open_window: Open) -> None:
