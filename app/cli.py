@@ -175,8 +175,9 @@ def _typed(
     parser: argparse.ArgumentParser, given: Sequence[str], options: argparse.Namespace
 ) -> frozenset[str]:
     """The names of the options that were typed, whether or not that changed anything."""
-    parser.set_defaults(**dict.fromkeys(vars(options), argparse.SUPPRESS))
-    return frozenset(vars(parser.parse_args(given)))
+    untyped = dict.fromkeys(vars(options), object())
+    again = vars(parser.parse_args(given, argparse.Namespace(**untyped)))
+    return frozenset(name for name, value in again.items() if value is not untyped[name])
 
 
 def _run(options: argparse.Namespace, given: frozenset[str]) -> int:

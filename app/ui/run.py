@@ -42,11 +42,14 @@ def run_window(
     assert isinstance(app, QApplication)
     app.setStyle("Fusion")
     app.setApplicationDisplayName("sdt-live")
+    app.setQuitOnLastWindowClosed(False)
+    # A loop of our own: to quit the application where it does not run yet would stay in force.
+    loop = QEventLoop()
     closed = threading.Event()
 
     def close() -> None:
         closed.set()
-        app.quit()
+        loop.quit()
 
     window = MainWindow(on_close=close)
     shell = Shell(window, line or CommandLine(RunOptions(LiveOptions())), settings or Settings())
@@ -66,7 +69,7 @@ def run_window(
             shell.begin()
             if begin_live:
                 shell.start_live()
-            app.exec()
+            loop.exec()
     finally:
         signal.signal(signal.SIGINT, interrupt)
         shell.close()

@@ -70,7 +70,7 @@ def open_shell(qtbot: Any, devices: list[FakeDevice]) -> Iterator[Callable[..., 
         with qtbot.waitActive(window):
             window.show()
             window.activateWindow()
-        qtbot.waitUntil(lambda: bool(shell.devices.microphones))
+        qtbot.waitUntil(lambda: bool(shell.devices.microphones), timeout=SOON)
         return shell
 
     yield open_
