@@ -34,8 +34,9 @@ from app.state import Snapshot
 from app.ui.bridge import Bridge
 from app.ui.correcting import Corrector
 from app.ui.message_page import MessagePage
+from app.ui.presentation import FACTOR, Presentation
 from app.ui.start_page import StartPage
-from app.ui.theme import DARK, LIGHT, Theme, palette, style_sheet
+from app.ui.theme import DARK, LIGHT, Theme, palette, scaled_font, style_sheet
 from app.ui.views.gates import GatesView
 from app.ui.views.lanes import LanesView
 from app.ui.views.reading import ReadingView
@@ -75,6 +76,7 @@ class MainWindow(QMainWindow):
         self._colours: tuple[str | None, ...] = ()
         self.video = VideoView(self.theme)
         self.caption = CaptionView(self.theme)
+        self._large_caption = CaptionView(self.theme)
         self.reading = ReadingView(self.theme)
         self.emotions = self.reading.emotions
         self.lanes = LanesView(self.theme)
@@ -91,6 +93,8 @@ class MainWindow(QMainWindow):
             transcript=self.transcript,
             reading=self.reading,
         )
+        self.presentation = Presentation(self, (self.lanes, self.gates))
+        self.presentation.changed.connect(self._enlarge)
         self._make_actions()
         self.pages = QStackedWidget()
         self.message_page = MessagePage(self.theme)
@@ -181,6 +185,7 @@ class MainWindow(QMainWindow):
     def _show_snapshot(self, snapshot: Snapshot) -> None:
         for view in (self.video, self.caption, self.reading, self.lanes, self.gates):
             view.show_snapshot(snapshot)
+        self._large_caption.show_snapshot(snapshot)
         self.transcript.show_snapshot(snapshot)
         self.corrector.show_snapshot(snapshot)
         self._show_colours(snapshot.colours)
@@ -217,6 +222,11 @@ class MainWindow(QMainWindow):
         if following:
             self.transcript.follow()
 
+    def _enlarge(self) -> None:
+        large = self.presentation.action.isChecked()
+        self._gates_title.setFont(scaled_font(self.font(), FACTOR if large else 1.0))
+        self._use_theme(self.theme)
+
     def _name_gates(self, contributions: bool) -> None:
         self._gates_title.setText("Contribution share" if contributions else "Gate weights")
 
@@ -228,6 +238,7 @@ class MainWindow(QMainWindow):
         self.setStyleSheet(style_sheet(theme))
         for view in (self.video, self.caption, self.reading, self.lanes, self.gates):
             view.set_theme(theme)
+        self._large_caption.set_theme(theme)
         self.transcript.set_theme(theme)
         self.corrector.set_theme(theme)
         self.message_page.set_theme(theme)
@@ -262,7 +273,7 @@ class MainWindow(QMainWindow):
             "G",
             "Show how much each modality contributes instead of its mean gate weight",
         )
-        view.addActions([self.follow_action, self.contribution_action])
+        view.addActions([self.follow_action, self.contribution_action, self.presentation.action])
         view.addSeparator()
         choices = QActionGroup(self)
         self.system_action, self.light_action, self.dark_action = (
@@ -312,11 +323,12 @@ class MainWindow(QMainWindow):
         right = QSplitter(Qt.Orientation.Vertical)
         right.setHandleWidth(10)
         right.setChildrenCollapsible(False)
-        right.addWidget(_card(_heading(QLabel("Emotions over time"), follow), self.lanes))
-        right.addWidget(
-            _card(_heading(self._gates_title, *self.corrector.switch_buttons(), swap), self.gates)
-        )
-        right.addWidget(_card(_heading(QLabel("Transcript"), self._newest), self.transcript))
+        lanes_heading = _heading(QLabel("Emotions over time"), follow)
+        switches = (*self.corrector.switch_buttons(), swap)
+        transcript = _card(_heading(QLabel("Transcript"), self._newest), self.transcript)
+        right.addWidget(_card(lanes_heading, self.lanes))
+        right.addWidget(_card(_heading(self._gates_title, *switches), self.gates))
+        right.addWidget(transcript)
         right.setSizes([300, 190, 330])
         for position, stretch in enumerate((3, 2, 4)):
             right.setStretchFactor(position, stretch)
@@ -331,6 +343,13 @@ class MainWindow(QMainWindow):
         rows.setContentsMargins(10, 4, 10, 6)
         rows.addWidget(self.banner)
         rows.addWidget(self._columns, 1)
+        self._large_caption.setFont(scaled_font(self.font(), FACTOR))
+        self._large_caption.setFixedHeight(5 * self._large_caption.fontMetrics().height())
+        large_caption = _card(self._large_caption)
+        rows.addWidget(large_caption)
+        self.presentation.arrange(
+            large_caption, (left, transcript, lanes_heading, *switches, self.status)
+        )
         return page
 
 

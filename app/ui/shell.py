@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, QTimer
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QFileDialog, QLabel, QMessageBox
+from PySide6.QtWidgets import QFileDialog, QLabel, QMessageBox, QToolButton
 
 from app.assets import DEMO_MEDIA
 from app.conversation import Conversation
@@ -54,6 +54,13 @@ class Shell(QObject):
         self._timer.setInterval(_PERIOD_MS)
         self._timer.timeout.connect(self._go_on)
 
+        self._recording = QLabel()
+        self._recording.setObjectName("recording")
+        self._recording.hide()
+        window.status.addPermanentWidget(self._recording)
+        self._end = QToolButton()
+        self._end.hide()
+        window.status.addPermanentWidget(self._end)
         self._make_actions()
         self.start_page = StartPage(
             window.theme, live=self.live_action, open_=self.open_action, demo=self.demo_action
@@ -66,10 +73,6 @@ class Shell(QObject):
         window.message_page.left.connect(self.leave)
         window.message_page.again.connect(self._try_again)
         window.bridge.session_changed.connect(self._follow)
-        self._recording = QLabel()
-        self._recording.setObjectName("recording")
-        self._recording.hide()
-        window.status.addPermanentWidget(self._recording)
         window.use_colours(self._preferences.colours)
 
     # --- Beginning and ending ----------------------------------------------------------------
@@ -324,6 +327,7 @@ class Shell(QObject):
         self.record_action.setCheckable(True)
         self.record_action.toggled.connect(self._set_record)
         self.end_action = add("&End session", "Ctrl+E", self.end)
+        self._end.setDefaultAction(self.end_action)
         self.end_action.setStatusTip("What was heard is labelled and stays in sight")
         add(None)
         self.export_menu = self.window.menuBar().addMenu("E&xport")
@@ -397,8 +401,11 @@ class Shell(QObject):
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Offer what makes sense now."""
-        there = self.window.conversation is not None
-        self.end_action.setEnabled(there and snapshot.phase in ("loading", "running"))
+        conversation = self.window.conversation
+        there = conversation is not None
+        goes_on = there and snapshot.phase in ("loading", "running")
+        self.end_action.setEnabled(goes_on)
+        self._end.setVisible(goes_on and conversation is not None and conversation.is_live)
         self.close_action.setEnabled(there)
         self.export_menu.setEnabled(there and bool(snapshot.utterances))
         self.help_menu.doctor_action.setEnabled(not there)

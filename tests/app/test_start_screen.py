@@ -372,6 +372,35 @@ def test_settings_that_were_cancelled_change_nothing(open_shell: Callable[..., S
     assert Settings().preferences == Preferences()
 
 
+def test_a_presentation_shows_lanes_weights_and_a_large_caption_alone(
+    open_shell: Callable[..., Shell], qtbot: Any
+) -> None:
+    shell = open_shell()
+    window = shell.window
+    shell.show(held(session(until=40.0)))
+    shell.begin()
+    usual = window.lanes.font().pointSizeF()
+    for enter, leave in ((Qt.Key.Key_P, Qt.Key.Key_Escape), (Qt.Key.Key_F11, Qt.Key.Key_F11)):
+        qtbot.keyClick(window, enter)
+        assert window.isFullScreen()
+        assert window.lanes.isVisible()
+        assert window.gates.isVisible()
+        for hidden in (window.transcript, window.video, window.status):
+            assert not hidden.isVisible()
+        assert window.menuBar().height() == 0
+        assert window.lanes.font().pointSizeF() > 1.5 * usual
+        qtbot.keyClick(window, Qt.Key.Key_G)  # the keys of the menus go on to work
+        assert window.contribution_action.isChecked() == window.gates.contributions
+
+        qtbot.keyClick(window, leave)
+        assert not window.isFullScreen()
+        for shown in (window.transcript, window.video, window.status):
+            assert shown.isVisible()
+        assert window.menuBar().height() > 0
+        assert window.lanes.font().pointSizeF() == usual
+    assert not window.contribution_action.isChecked()
+
+
 def test_help_tells_version_licences_log_and_keys(open_shell: Callable[..., Shell]) -> None:
     from app.ui.help import about_text, keys_of, licence_text  # noqa: PLC0415
 

@@ -9,7 +9,7 @@ from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen
 from app.state import LabelledUtterance, Snapshot
 from app.ui.theme import DARK, Theme, blend, ink_on, scaled_font
 from app.ui.views.painting import draw_modality, numbers_html, percent, speaker_name, students
-from app.ui.views.timeline import GUTTER, TimeBar, TimePlot, forget
+from app.ui.views.timeline import TimeBar, TimePlot, forget
 from live_features.emotions import MODALITIES
 
 
@@ -111,7 +111,7 @@ class ModalityAxis(pg.AxisItem):
         left = self.boundingRect().left() + 10
         third = self.size().height() / len(MODALITIES)
         for position, modality in enumerate(MODALITIES):
-            row = QRectF(left, position * third, GUTTER - 12, third)
+            row = QRectF(left, position * third, self.size().width() - 12, third)
             painter.setOpacity(1.0 if modality in self._on else 0.35)
             draw_modality(painter, row, modality, self._theme)
 

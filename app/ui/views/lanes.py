@@ -10,8 +10,15 @@ from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen, QPolygo
 
 from app.state import LabelledUtterance, OpenUtterance, Snapshot
 from app.ui.theme import DARK, Theme, blend, draw_face, ink_on, scaled_font
-from app.ui.views.painting import draw_chip, numbers_html, percent, speaker_name, verdict
-from app.ui.views.timeline import GUTTER, TimeBar, TimePlot, forget
+from app.ui.views.painting import (
+    draw_chip,
+    enlargement,
+    numbers_html,
+    percent,
+    speaker_name,
+    verdict,
+)
+from app.ui.views.timeline import TimeBar, TimePlot, forget
 from live_features.emotions import EMOTIONS
 
 _HEAD, _FOOT = 19.0, 9.0  # pixels above and below a bar, for what it was and for shifts
@@ -65,7 +72,7 @@ class EmotionBar(TimeBar):
     def draw(self, painter: QPainter, box: QRectF, start: float) -> None:
         if self.utterance is None:
             return
-        bar = lane_bar(box)
+        bar = lane_bar(box, enlargement(painter.font()))
         winner = EMOTIONS.index(self.utterance.emotion)
         fused = self.utterance.reading.fused
         order = (winner, *(i for i in range(len(EMOTIONS)) if i != winner))
@@ -96,7 +103,7 @@ class EmotionBar(TimeBar):
     def _label(self, painter: QPainter, crown: QRectF, bar: QRectF) -> None:
         assert self.utterance is not None
         emotion = self.utterance.emotion
-        face = _FACE
+        face = _FACE * enlargement(painter.font())
         if bar.width() < face + 2 or crown.height() < face + 2:
             return
         painter.setFont(scaled_font(painter.font(), 0.88, bold=True))
@@ -128,7 +135,7 @@ class EmotionBar(TimeBar):
         before = self.utterance.was
         assert before is not None
         colour = self.theme.emotion(before)
-        face = min(14.0, head.height() - 3)
+        face = min(14.0 * enlargement(painter.font()), head.height() - 3)
         if head.width() < face + 1 or face < 9:
             painter.fillRect(QRectF(head.left(), head.bottom() - 6, head.width(), 4), colour)
             return
@@ -190,18 +197,20 @@ class OpenBar(TimeBar):
 
     def draw(self, painter: QPainter, box: QRectF, start: float) -> None:
         reading = self._reading
+        scale = enlargement(painter.font())
+        face = _FACE * scale
         colour = QColor(
             self.theme.accent if reading is None else self.theme.emotion(reading.emotion)
         )
-        bar = box if reading is None or reading.speaker is None else lane_bar(box)
+        bar = box if reading is None or reading.speaker is None else lane_bar(box, scale)
         wash = QColor(colour)
         wash.setAlphaF(0.5)
         painter.fillRect(bar, QBrush(wash, Qt.BrushStyle.BDiagPattern))
         painter.setPen(QPen(colour, 1, Qt.PenStyle.DashLine))
         painter.drawRect(bar.adjusted(0, 0, -1, -1))
-        if reading is not None and bar.width() >= _FACE + 4:
+        if reading is not None and bar.width() >= face + 4:
             middle = bar.center()
-            disc = QRectF(middle.x() - _FACE / 2, middle.y() - _FACE / 2, _FACE, _FACE)
+            disc = QRectF(middle.x() - face / 2, middle.y() - face / 2, face, face)
             draw_face(painter, disc, reading.emotion, colour)
 
 
@@ -225,7 +234,9 @@ class SpeakerAxis(pg.AxisItem):
         height = self.size().height() / max(1, len(self._people))
         middle = lane * height + _HEAD + (height - _HEAD - _FOOT) / 2
         high = QFontMetricsF(scaled_font(self.font(), 0.92, bold=True)).height() + 4
-        return QRectF(self.boundingRect().left() + 4, middle - high / 2, GUTTER - 14, high)
+        return QRectF(
+            self.boundingRect().left() + 4, middle - high / 2, self.size().width() - 14, high
+        )
 
     def speaker_at(self, place: QPointF) -> int | None:
         """Whose name is at ``place``, in the axis's own coordinates."""
@@ -368,9 +379,12 @@ class LanesView(TimePlot):
         self._shown = utterances
 
 
-def lane_bar(lane: QRectF) -> QRectF:
-    """Where in a lane (pixels) the bar stands, leaving head and foot room and a gap at the end."""
-    head = min(_HEAD, lane.height() * 0.28)
+def lane_bar(lane: QRectF, scale: float = 1.0) -> QRectF:
+    """Where in a lane (pixels) the bar stands, leaving head and foot room and a gap at the end.
+
+    ``scale`` is how much larger than usual type is.
+    """
+    head = min(_HEAD * scale, lane.height() * 0.28)
     foot = min(_FOOT, lane.height() * 0.14)
     gap = 1.0 if lane.width() > 4 else 0.0
     return lane.adjusted(0, round(head), -gap, -round(foot))

@@ -12,6 +12,8 @@ from app.state import LabelledUtterance, OpenUtterance
 from app.ui.theme import Theme, blend, draw_face, ink_on
 from live_features.emotions import EMOTIONS, MODALITIES
 
+_USUAL_TYPE = 10.0  # points
+
 
 def clock(seconds: float) -> str:
     """``m:ss``, with hours when there are any."""
@@ -19,6 +21,11 @@ def clock(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def enlargement(font: QFont) -> float:
+    """How much larger than usual type is, and so what goes with it; at least 1."""
+    return max(1.0, font.pointSizeF() / _USUAL_TYPE)
 
 
 def percent(share: float) -> str:

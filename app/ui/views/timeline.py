@@ -73,6 +73,7 @@ class TimePlot(pg.PlotWidget):
         self.setFrameShape(pg.QtWidgets.QFrame.Shape.NoFrame)
         self.getPlotItem().setContentsMargins(0, 0, 6, 0)
         left.setWidth(GUTTER)
+        self._usual_font = QFont(self.font())
         bottom = self.getAxis("bottom")
         bottom.setStyle(showValues=show_times, tickLength=-4 if show_times else 0)
         bottom.setHeight(None if show_times else 1)
@@ -87,6 +88,15 @@ class TimePlot(pg.PlotWidget):
         self._note_fill = QBrush()
         self._notes = not show_times
         self.scene().sigMouseClicked.connect(self._clicked)
+
+    def enlarge(self, factor: float) -> None:
+        """Larger words and faces, and more room for names, for those who watch from afar."""
+        font = scaled_font(self._usual_font, factor)
+        self.setFont(font)
+        left = self.getAxis("left")
+        left.setFont(font)
+        left.setWidth(GUTTER * factor)
+        left.picture = None
 
     def show_marks(self, marks: tuple[Mark, ...]) -> None:
         """Draw a line at every marked moment."""
