@@ -131,6 +131,16 @@ def load_models(options: ModelOptions, progress: Progress | None = None) -> Mode
     return models
 
 
+def load_text_encoder(options: ModelOptions, device: str) -> TextEncoder:
+    """The text encoder alone, with the adapter that belongs to it.
+
+    Raises:
+        UserFacingError: its weights are missing or damaged.
+    """
+    found = weights.text_encoder(options.text_encoder, offline=options.offline)
+    return TextEncoder(found, device, adapter=text_adapter(options.text_encoder))
+
+
 def text_adapter(text_encoder: str) -> Path | None:
     """The adapter that belongs to a text encoder; only the default one has one."""
     return TEXT_ADAPTER if text_encoder == DEFAULT_TEXT_ENCODER else None

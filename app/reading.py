@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from app.corrections import Requests
 from app.events import Event
@@ -26,6 +27,9 @@ from live_features.fetching import Progress
 from live_features.media import Clock, MediaInfo, MediaSource
 from live_features.sources.recording import RecordingSource
 from live_features.weights import sha256_of
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import, which a window should not wait for
+    from sdt_model.dialogues import UtteranceFeatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,7 @@ def read(
         stopping=end or stop,
         requests=requests,
         answer=lambda attention: state.show(attention=attention),
+        keep=None if recorder is None else _features_to(recorder),
         provisional=provisional,
     )
     if recorder is not None:
@@ -192,6 +197,10 @@ def read(
             recorder.finish()
         if session.run.export is not None:
             export(state.snapshot(), session.run.export)
+
+
+def _features_to(recorder: Recorder) -> Callable[[int, UtteranceFeatures], None]:
+    return lambda index, features: recorder.keep_features(index, features.vectors)
 
 
 def read_as_recorded(run: RunOptions, state: SessionState) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """``session.json``: what a recorded session is, apart from what was seen, heard and made of it.
 
-A session is a folder ``NAME.sdt`` with three files under fixed names, so that nothing in it has to
-say where anything is: this card, the media and the events.
+A session is a folder ``NAME.sdt`` with four files under fixed names, so that nothing in it has to
+say where anything is: this card, the media, the events and the features.
 """
 
 from __future__ import annotations

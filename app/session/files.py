@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+
+_PIECE = 65_536
 
 
 class RawFile(Protocol):
@@ -29,6 +33,31 @@ OpenFile = Callable[[Path], RawFile]
 def open_raw(path: Path) -> RawFile:
     """Create a file, or empty one, for unbuffered writing."""
     return path.open("wb", buffering=0)
+
+
+def open_to_append(path: Path) -> RawFile:
+    """Open a file of lines, or create one, to go on with it; half a line at its end is cut off.
+
+    Raises:
+        OSError: it may not be written, or is a link or something else than a plain file.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(errno.EINVAL, "it is a link or no file at all", str(path))
+    file = path.open("r+b" if path.exists() else "x+b", buffering=0)
+    end = file.seek(0, os.SEEK_END)
+    whole = end
+    while whole > 0:
+        start = max(0, whole - _PIECE)
+        file.seek(start)
+        newline = (file.read(whole - start) or b"").rfind(b"\n")
+        if newline >= 0:
+            whole = start + newline + 1
+            break
+        whole = start
+    if whole < end:
+        file.truncate(whole)
+    file.seek(whole)
+    return file
 
 
 def write_all(file: RawFile, data: bytes) -> None:

@@ -22,7 +22,7 @@ class EventLog:
     """
 
     def __init__(self, folder: Path, *, open_file: OpenFile = open_raw) -> None:
-        """Start an empty log in an existing folder.
+        """Start an empty log in an existing folder, or go on with one that ``open_file`` opens.
 
         Raises:
             OSError: the folder cannot be written.

@@ -5,6 +5,7 @@ Nothing in the folder is run, and nothing outside it is read.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from app.events import Event
 from app.session import card as session_card
 from app.session.card import CARD, MEDIA, SUFFIX, SessionCard
 from app.session.event_file import EventFile, open_plain, require_size
+from app.session.features import FEATURES, Vectors, read_features
+from app.session.features import MOST_BYTES as MOST_FEATURE_BYTES
 from app.session.log import EVENTS
 from live_features.errors import UserFacingError
 from live_features.media import Clock
@@ -76,6 +79,24 @@ class RecordedSession:
                 f"A later version of this program made {self.name}; what only that knows was "
                 "left out."
             )
+
+    def features(self, utterances: int) -> dict[int, Vectors]:
+        """What was measured of each of the first ``utterances``, by index; empty where nothing was.
+
+        Raises:
+            UserFacingError: the file is damaged or too large.
+        """
+        if not os.path.lexists(self.folder / FEATURES):
+            return {}
+        with open_plain(self.folder, FEATURES) as file:
+            require_size(file, self.folder, FEATURES, MOST_FEATURE_BYTES)
+            try:
+                return dict(read_features(file, utterances))
+            except ValueError as error:
+                raise UserFacingError(
+                    f"{FEATURES} in {self.name} is damaged ({error}); replay the session, which "
+                    "reads its media anew."
+                ) from None
 
     def media(self, clock: Clock) -> RecordingSource:
         """What was seen and heard, at the pace of ``clock``.

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from app.events import Event
 from app.session.card import CARD, MEDIA, SessionCard
+from app.session.features import FeatureLog, Vectors
 from app.session.files import OpenFile, RawFile, open_raw, write_whole
 from app.session.log import EventLog
 from app.session.media_writer import MediaWriter
@@ -77,6 +78,8 @@ class Recorder:
         self._tell: Callable[[str], object] | None = None
         self._log: EventLog | None = None
         self._events: EventLog | None = None
+        self._features: FeatureLog | None = None
+        self._feature_log: FeatureLog | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         _refuse_what_is_there(folder)
 
@@ -96,6 +99,7 @@ class Recorder:
             card = self._card.to_json().encode("utf-8", "replace")
             write_whole(self.folder / CARD, card, self._open_file)
             self._events = self._log = EventLog(self.folder, open_file=self._open_file)
+            self._features = self._feature_log = FeatureLog(self.folder, open_file=self._open_file)
         except OSError as error:
             with self._changed:
                 self._fail_media(error)
@@ -114,6 +118,18 @@ class Recorder:
             with self._changed:
                 self._fail(error)
 
+    def keep_features(self, index: int, vectors: Vectors) -> None:
+        """Keep what was measured of utterance ``index``, before its label is told."""
+        features = self._features
+        if features is None:
+            return
+        try:
+            features.add(index, vectors)
+        except OSError as error:
+            self._features = None
+            with self._changed:
+                self._fail(error)
+
     def finish_media(self) -> None:
         """Write all that was taken, and close the media; events are still kept."""
         with self._changed:
@@ -127,6 +143,9 @@ class Recorder:
         if self._log is not None:
             self._events = None
             self._log.close()
+        if self._feature_log is not None:
+            self._features = None
+            self._feature_log.close()
         if self._frames_lost:
             _log.warning("%d pictures were not recorded", self._frames_lost)
 
@@ -230,6 +249,9 @@ class Recorder:
         events = self._events
         if events is not None:
             events.sync()
+        features = self._features
+        if features is not None:
+            features.sync()
 
     def _end(self, media: _Media | None) -> None:
         if media is None:

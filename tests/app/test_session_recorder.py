@@ -382,6 +382,8 @@ def test_a_killed_recording_lacks_nothing_that_was_told(tmp_path: Path, utteranc
     left = what_is_left(tmp_path / "a.sdt")
     assert len(process.printed) >= utterances
     assert set(process.printed) <= set(left.utterances)
+    features = RecordedSession(tmp_path / "a.sdt").features(len(left.utterances))
+    assert sorted(features) == list(range(len(left.utterances)))
     # How much there is beyond that depends on how busy the machine was.
     assert left.sound > left.last_end
     assert left.pictures > 0
