@@ -87,6 +87,15 @@ def json_lines(snapshot: Snapshot) -> str:
     )
 
 
+def markers(snapshot: Snapshot) -> str:
+    """CSV, a row a marker: the second of the session, and the note."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(("time", "note"))
+    writer.writerows((f"{mark.time:.3f}", mark.note) for mark in snapshot.marks)
+    return file.getvalue()
+
+
 def rttm(snapshot: Snapshot) -> str:
     """Who spoke when, in NIST's Rich Transcription Time Marked format.
 
@@ -105,6 +114,7 @@ FORMATS: dict[str, tuple[str, Callable[[LoggedSession], str]]] = {
     "jsonl": ("utterances.jsonl", lambda session: json_lines(session.snapshot)),
     "srt": ("transcript.srt", lambda session: srt(session.snapshot)),
     "vtt": ("transcript.vtt", lambda session: vtt(session.snapshot)),
+    "markers": ("markers.csv", lambda session: markers(session.snapshot)),
     "rttm": ("speakers.rttm", lambda session: rttm(session.snapshot)),
     "html": ("report.html", report),
 }

@@ -8,7 +8,8 @@ from app.session.logged import LoggedSession
 
 
 def redacted(session: LoggedSession) -> LoggedSession:
-    """The session with its labels, weights and times, without words, names, files and devices.
+    """The session with its labels, weights and times, without words, notes, names, files and
+    devices.
 
     People are numbered in the order in which they were first heard. Sentences about problems go
     as well: they quote the names of microphones, and those are often named after their owners.
@@ -21,6 +22,8 @@ def redacted(session: LoggedSession) -> LoggedSession:
             now,
             source="",
             message="",
+            refused="",
+            marks=tuple(replace(mark, note="") for mark in now.marks),
             utterances=tuple(replace(u, text="") for u in now.utterances),
             speakers=tuple(f"Speaker {n + 1}" for n in range(max(people, len(now.speakers)))),
             problems=(),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.assets import DEFAULT_CHECKPOINT
+from app.corrections import SENSES
 from app.session.logged import LoggedSession
 from app.session.report_style import (
     SPEAKER_COLOURS,
@@ -255,6 +256,8 @@ def _circumstances(session: LoggedSession) -> str:
         ("Log", log),
         *((f"Model: {model}", origin) for model, origin in started.weights.items()),
     ]
+    if off := [SENSES[m] for m in MODALITIES if m not in snapshot.on]:
+        facts.append(("Switched off", " and ".join(off)))
     if snapshot.dropped:
         dropped = ", ".join(f"{reason.replace('_', ' ')} {n}" for reason, n in snapshot.dropped)
         facts.append(("Sounds that became no utterance", dropped))

@@ -220,6 +220,8 @@ section{background:var(--panel);border:1px solid var(--edge);border-radius:16px;
 .system .frame{fill:none;stroke:var(--text);stroke-opacity:.28}
 .system .ground{stroke:var(--edge)}
 .system .grid{stroke:var(--grid)}
+.system line.mark{stroke:var(--text);stroke-dasharray:5 3}
+.system text.mark{fill:var(--text);font-weight:600}
 .system .third{stroke:var(--text);stroke-opacity:.4;stroke-dasharray:1.5 2.5}
 .system .shift{fill:var(--text)}
 .system a:hover .frame,.system a:focus .frame{stroke:var(--accent);stroke-opacity:1;

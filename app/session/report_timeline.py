@@ -98,6 +98,11 @@ def _drawing(
     parts.append(
         _strip(system, "contributions", shares_top, [(u, u.reading.contributions) for u in shown])
     )
+    parts += (
+        _mark(system.x(mark.time), mark.note, bottom)
+        for mark in snapshot.marks
+        if system.start <= mark.time < system.end
+    )
     return (
         f'<svg class="system" viewBox="0 0 {_WIDTH:g} {bottom + _AXIS:g}" role="group" '
         f'aria-label="From {clock(system.start)} to {clock(system.end)}">{"".join(parts)}</svg>'
@@ -114,6 +119,16 @@ def _time_axis(system: _System, bottom: float) -> str:
             f'<text x="{x:.1f}" y="{bottom + 16:g}" text-anchor="{anchor}">{clock(time)}</text>'
         )
     return "".join(marks)
+
+
+def _mark(x: float, note: str, bottom: float) -> str:
+    """Something that somebody marked."""
+    anchor, beside = ("end", x - 4) if x > _WIDTH * 0.75 else ("start", x + 4)
+    return (
+        f'<g><title>{escaped(note)}</title><line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="0" '
+        f'y2="{bottom:g}"/><text class="mark" x="{beside:.1f}" y="11" '
+        f'text-anchor="{anchor}">{escaped(note[:40])}</text></g>'
+    )
 
 
 def _lane_head(snapshot: Snapshot, speaker: int, top: float) -> str:

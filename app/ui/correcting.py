@@ -227,7 +227,7 @@ class Corrector(QObject):
         marks = menu.addMenu("Remove a &marker")
         marks.aboutToShow.connect(lambda: self._fill_marks(marks))
         menu.addSeparator()
-        menu.addActions([self.earlier_action, self.later_action])
+        menu.addActions([self.earlier_action, self.later_action, self.newest_action])
         menu.aboutToShow.connect(lambda: marks.setEnabled(bool(self.snapshot.marks)))
 
     def utterance_menu(self, index: int) -> QMenu:
@@ -351,6 +351,7 @@ class Corrector(QObject):
         self.mark_action = self._action("Mark the &present…", "M", self.drop_marker)
         self.earlier_action = self._action("&Earlier utterance", "Alt+Up", lambda: self.step(-1))
         self.later_action = self._action("&Later utterance", "Alt+Down", lambda: self.step(1))
+        self.newest_action = self._action("Select &nothing", "Esc", lambda: self.select(None))
         self._enable()
 
     def _action(self, text: str, key: str, do: Callable[[], object]) -> QAction:
@@ -382,6 +383,7 @@ class Corrector(QObject):
         chosen = asks and self.index is not None
         for action in (self.words_action, self.rename_action, self.split_action):
             action.setEnabled(chosen)
+        self.newest_action.setEnabled(self.index is not None)
         self.mark_action.setEnabled(asks and now.phase in ("running", "ended"))
         self.undo_action.setEnabled(asks and now.undo is not None)
         self.redo_action.setEnabled(asks and now.redo is not None)

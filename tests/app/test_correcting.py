@@ -151,6 +151,9 @@ def test_escape_leaves_a_name_as_it_was(desk: Desk) -> None:
     desk.editor.setText("Nobody")
     desk.qtbot.keyClick(desk.editor, Qt.Key.Key_Escape)
     assert [e for e in desk.window.findChildren(QLineEdit) if e.isVisible()] == []
+    assert desk.window.corrector.index == 2
+    desk.press(Qt.Key.Key_Escape)
+    assert desk.window.corrector.index is None
     desk.qtbot.wait(100)
     assert desk.now.speakers == ("Speaker 1", "Speaker 2")
 

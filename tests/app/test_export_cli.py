@@ -10,7 +10,17 @@ import pytest
 from pyannote.database.util import load_rttm
 
 from app.cli import main
-from app.events import DeviceChanged, SpeakerFound, SpeakerRenamed, UtteranceReassigned
+from app.events import (
+    CorrectionRefused,
+    DeviceChanged,
+    MarkerPlaced,
+    MarkerRemoved,
+    ModalitySwitched,
+    SpeakerFound,
+    SpeakerRenamed,
+    UtteranceCorrected,
+    UtteranceReassigned,
+)
 from app.session import exports
 from app.session.exports import FORMATS
 from app.session.logged import read_session
@@ -138,6 +148,29 @@ def test_turns_are_read_by_diarization_tools(tmp_path: Path) -> None:
     ]
 
 
+def test_corrections_are_in_what_is_taken_along(tmp_path: Path) -> None:
+    folder = write_log(
+        tmp_path / "s",
+        [
+            *one_utterance("Hallo."),
+            UtteranceCorrected(media_time=2.5, index=0, text="Hello <you>."),
+            ModalitySwitched(media_time=2.5, modality="audio", on=False),
+            MarkerPlaced(media_time=2.0, marker=0, note="here & now"),
+            MarkerPlaced(media_time=1.5, marker=1, note="a mistake"),
+            MarkerRemoved(media_time=1.5, marker=1),
+        ],
+    )
+    main(["export", str(folder)])
+    assert "Hello <you>." in (folder / "transcript.srt").read_text(encoding="utf-8")
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Hello &lt;you&gt;." in report
+    assert "here &amp; now" in report
+    assert "Switched off" in report
+    assert "a mistake" not in report
+    marks = (folder / "markers.csv").read_text(encoding="utf-8").splitlines()
+    assert marks == ["time,note", "2.000,here & now"]
+
+
 def test_the_redacted_files_hold_no_word_no_name_and_no_file(tmp_path: Path) -> None:
     folder = write_log(
         tmp_path / "s",
@@ -146,6 +179,8 @@ def test_the_redacted_files_hold_no_word_no_name_and_no_file(tmp_path: Path) -> 
             DeviceChanged(
                 media_time=4.0, device="microphone", code="lost", message="Zelda's AirPods is gone."
             ),
+            MarkerPlaced(media_time=2.0, marker=0, note="Yolanda weeps"),
+            CorrectionRefused(media_time=2.5, message="Wilhelmina says nothing before that."),
         ],
     )
     assert main(["export", str(folder), "--redact"]) == 0
@@ -153,8 +188,11 @@ def test_the_redacted_files_hold_no_word_no_name_and_no_file(tmp_path: Path) -> 
     assert written(folder / "redacted") == FILES
     for name in FILES:
         text = (folder / "redacted" / name).read_text(encoding="utf-8")
-        for secret in ("Xylophones", "quiver", "Wilhelmina", "Kowalski", "Zelda"):
+        for secret in ("Xylophones", "quiver", "Wilhelmina", "Kowalski", "Zelda", "Yolanda"):
             assert secret.lower() not in text.lower(), name
+        if name == "markers.csv":
+            assert text.splitlines()[1:] == ["2.000,"]
+            continue
         assert re.search("Speaker[ _]1", text)
         assert name == "speakers.rttm" or "joy" in text
 
