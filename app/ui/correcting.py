@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QColorDialog, QMenu, QToolButton, QWidget
 
 from app.corrections import (
     SENSES,
+    Attention,
     CorrectWords,
     LookBack,
     Mark,
@@ -72,6 +73,7 @@ class Corrector(QObject):
         self.snapshot = Snapshot()
         self.index: int | None = None
         self._looked_for: object = None
+        self._marked: object = None
         self._looking = QTimer(self)
         self._looking.setSingleShot(True)
         self._looking.setInterval(_LOOK_MS)
@@ -115,7 +117,7 @@ class Corrector(QObject):
             if looked != (self.index, snapshot.utterances) and not self._looking.isActive():
                 self._looking.start()
             if attention is not None and attention.index == self.index:
-                self._mark_looked(attention.mean)
+                self._mark_looked(attention)
         self._enable()
 
     def set_theme(self, theme: Theme) -> None:
@@ -132,6 +134,7 @@ class Corrector(QObject):
             self._gates.select(index)
             self._transcript.select(index)
             self._transcript.show_looked({})
+            self._marked = None
             self._reading.select(index)
             self._look()
             self._enable()
@@ -149,8 +152,12 @@ class Corrector(QObject):
             self._looked_for = (self.index, self.snapshot.utterances)
             self._ask(LookBack(self.index))
 
-    def _mark_looked(self, shares: tuple[float, ...]) -> None:
+    def _mark_looked(self, attention: Attention) -> None:
         count = len(self.snapshot.utterances)
+        if self._marked == (id(attention), count):
+            return
+        self._marked = (id(attention), count)
+        shares = attention.mean
         others = [0.0 if i == self.index else share for i, share in enumerate(shares[:count])]
         most = max(others, default=0.0)
         told = [s if s > (1 + _WORTH_TELLING) / max(len(shares), 1) else 0.0 for s in others]

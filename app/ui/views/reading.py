@@ -186,11 +186,13 @@ class ReadingView(QWidget):
             before = percent(max(u.first.fused))
             was = f"<br>was {u.was} {before} when it was newest, now {verdict(u)}"
         colour = self._theme.speaker(u.speaker)
-        self.who.setText(
+        said = (
             f"<span style='background:{colour.name()};color:{ink_on(colour).name()}'>"
             f"&nbsp;{name}&nbsp;</span> {clock(u.start)} – {clock(u.end)}"
             f"<br><i>{escape(u.text)}</i>{was}"
         )
+        if said != self.who.text():
+            self.who.setText(said)
 
     def _name_pairs(self, attention: Attention | None) -> None:
         pairs = () if attention is None else attention.pairs
