@@ -273,13 +273,14 @@ class Shell(QObject):
     def _look_for_devices(self, *, again: bool = False) -> None:
         if self._looking is None:
             self._looking = Background(
-                lambda: devices_here(again=again), self._show_devices, self._show_trouble, self
+                lambda: devices_here(again=again), self.show_devices, self._show_trouble, self
             )
 
     def _show_trouble(self, sentence: str) -> None:
-        self._show_devices(DevicesHere(problem=sentence))
+        self.show_devices(DevicesHere(problem=sentence))
 
-    def _show_devices(self, devices: DevicesHere) -> None:
+    def show_devices(self, devices: DevicesHere) -> None:
+        """Offer these from now on."""
         self._looking = None
         self.devices = devices
         self._show_choices()

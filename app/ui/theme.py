@@ -145,6 +145,7 @@ def style_sheet(theme: Theme) -> str:
     """What the palette cannot say: cards, flat buttons, quiet splitters."""
     pressed = blend(QColor(theme.accent), QColor(theme.panel), 0.18).name()
     hover = blend(QColor(theme.text), QColor(theme.panel), 0.07).name()
+    line = blend(QColor(theme.muted), QColor(theme.panel), 0.45).name()
     return f"""
     QMainWindow, QSplitter {{ background: {theme.window}; }}
     QSplitter::handle {{ background: transparent; }}
@@ -194,8 +195,12 @@ def style_sheet(theme: Theme) -> str:
     QProgressBar {{ background: {theme.edge}; border: none; border-radius: 3px; }}
     QProgressBar::chunk {{ background: {theme.accent}; border-radius: 3px; }}
     QScrollArea, QScrollArea > QWidget > QWidget {{ background: transparent; border: none; }}
-    QLineEdit {{ background: {theme.panel}; color: {theme.text}; border: 2px solid {theme.accent};
-                 border-radius: 6px; padding: 1px 6px; }}
+    QLineEdit {{ background: {theme.panel}; color: {theme.text}; border: 1px solid {line};
+                 border-radius: 6px; padding: 4px 8px; }}
+    QLineEdit:focus {{ border-color: {theme.accent}; }}
+    QComboBox QLineEdit, QAbstractSpinBox QLineEdit {{ background: transparent; border: none;
+                                                       padding: 0; }}
+    InlineEditor {{ border: 2px solid {theme.accent}; padding: 1px 6px; }}
     QListView {{ background: {theme.panel}; border: none; outline: none; }}
     QScrollBar:vertical {{ background: transparent; width: 10px; margin: 0; }}
     QScrollBar::handle:vertical {{ background: {theme.edge}; border-radius: 5px;
