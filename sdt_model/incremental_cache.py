@@ -25,9 +25,9 @@ from sdt_model.dialogues import DialogueBatch
 from sdt_model.errors import SDTError
 from sdt_model.model import NORM_EPSILON, PAIRS, SDT, Encoder, EncoderLayer, SDTOutput, UnimodalGate
 
-_FIRST_CAPACITY = 64
+_FIRST_CAPACITY = 512  # half an hour of talk, of which no page is touched before it is needed
 _SCORES = 65_536  # per head at once, and
-_ROWS = 256  # utterances at once: they bound the working memory of reading a long dialogue
+_ROWS = 128  # utterances at once: they bound the working memory of reading a long dialogue
 
 
 class StackedSDT:
