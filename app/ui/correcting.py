@@ -74,6 +74,7 @@ class Corrector(QObject):
         self.index: int | None = None
         self._looked_for: object = None
         self._marked: object = None
+        self._presenting = False
         self._looking = QTimer(self)
         self._looking.setSingleShot(True)
         self._looking.setInterval(_LOOK_MS)
@@ -122,6 +123,11 @@ class Corrector(QObject):
 
     def set_theme(self, theme: Theme) -> None:
         self._theme = theme
+
+    def set_presenting(self, presenting: bool) -> None:
+        """Leave Esc to the presentation while there is one."""
+        self._presenting = presenting
+        self._enable()
 
     def select(self, index: int | None) -> None:
         """Select an utterance everywhere, or none."""
@@ -248,7 +254,7 @@ class Corrector(QObject):
     def speaker_menu(self, speaker: int) -> QMenu:
         """What can be done about a speaker."""
         menu = QMenu(self._window)
-        rename = menu.addAction("Rename…", lambda: self.edit_name(speaker))
+        rename = menu.addAction("Rename …", lambda: self.edit_name(speaker))
         rename.setShortcut(QKeySequence("F2"))
         self._fill_merge(menu.addMenu("Merge into"), speaker)
         self._fill_colours(menu.addMenu("Colour"), speaker)
@@ -303,7 +309,7 @@ class Corrector(QObject):
             menu.addAction(_icon(QColor(colour)), name, partial(self._ask, request))
         menu.addSeparator()
         menu.addAction("As before", partial(self._ask, Recolour(speaker, None)))
-        menu.addAction("Choose…", partial(self._choose_colour, speaker))
+        menu.addAction("Choose …", partial(self._choose_colour, speaker))
 
     def _fill_marks(self, menu: QMenu) -> None:
         menu.clear()
@@ -346,16 +352,16 @@ class Corrector(QObject):
         self.undo_action = self._action("&Undo", "Ctrl+Z", lambda: self._ask(Undo()))
         self.redo_action = self._action("&Redo", "Ctrl+Shift+Z", lambda: self._ask(Redo()))
         self.words_action = self._action(
-            "Correct the &words…", "E", lambda: self.edit_words(self._chosen)
+            "Correct the &words …", "E", lambda: self.edit_words(self._chosen)
         )
-        self.rename_action = self._action("Re&name the speaker…", "F2", self._rename)
+        self.rename_action = self._action("Re&name the speaker …", "F2", self._rename)
         self.split_action = self._action(
             "New speaker from &here", "N", lambda: self._ask(Split(self._chosen))
         )
         self.split_action.setToolTip(
             "All that this speaker says from here on is somebody else's (N)"
         )
-        self.mark_action = self._action("Mark the &present…", "M", self.drop_marker)
+        self.mark_action = self._action("Mark the &present …", "M", self.drop_marker)
         self.earlier_action = self._action("&Earlier utterance", "Alt+Up", lambda: self.step(-1))
         self.later_action = self._action("&Later utterance", "Alt+Down", lambda: self.step(1))
         self.newest_action = self._action("Select &nothing", "Esc", lambda: self.select(None))
@@ -364,7 +370,7 @@ class Corrector(QObject):
     def _action(self, text: str, key: str, do: Callable[[], object]) -> QAction:
         action = QAction(text, self._window)
         action.setShortcut(QKeySequence(key))
-        action.setToolTip(f"{text.replace('&', '').rstrip('…')} ({key})")
+        action.setToolTip(f"{text.replace('&', '').removesuffix(' …')} ({key})")
         action.triggered.connect(lambda _: do())
         return action
 
@@ -390,7 +396,7 @@ class Corrector(QObject):
         chosen = asks and self.index is not None
         for action in (self.words_action, self.rename_action, self.split_action):
             action.setEnabled(chosen)
-        self.newest_action.setEnabled(self.index is not None)
+        self.newest_action.setEnabled(self.index is not None and not self._presenting)
         self.mark_action.setEnabled(asks and now.phase in ("running", "ended"))
         self.undo_action.setEnabled(asks and now.undo is not None)
         self.redo_action.setEnabled(asks and now.redo is not None)

@@ -224,6 +224,7 @@ class MainWindow(QMainWindow):
 
     def _enlarge(self) -> None:
         large = self.presentation.action.isChecked()
+        self.corrector.set_presenting(large)
         self._gates_title.setFont(scaled_font(self.font(), FACTOR if large else 1.0))
         self._use_theme(self.theme)
 

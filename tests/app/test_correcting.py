@@ -190,9 +190,9 @@ def test_words_are_corrected_where_they_stand(desk: Desk) -> None:
     assert desk.editor.text() == "Sentence 1"
     before = desk.now.utterances[1].reading
     desk.write("I never said that.")
-    desk.wait(lambda: desk.now.utterances[1].text == "I never said that.")
+    desk.wait(lambda: desk.now.utterances[1].reading != before)
+    assert desk.now.utterances[1].text == "I never said that."
     assert "I never said that." in desk.rows[1]
-    assert desk.now.utterances[1].reading != before
 
 
 def test_a_modality_is_switched_off_and_on(desk: Desk) -> None:
@@ -200,7 +200,8 @@ def test_a_modality_is_switched_off_and_on(desk: Desk) -> None:
     (button,) = [b for b in window.findChildren(QToolButton) if b.text() == "audio"]
     assert button.isChecked()
     button.click()
-    desk.wait(lambda: desk.now.on == {"text", "visual"})
+    desk.wait(lambda: all(u.reading.audio is None for u in desk.now.utterances))
+    assert desk.now.on == {"text", "visual"}
     assert all("audio" in bar.missing for bar in window.gates.bars.values())
     assert (button.isChecked(), button.text()) == (False, "audio")
     entry(window.corrector_menu, "Read face").trigger()
@@ -281,7 +282,7 @@ def test_menus_open_on_names_and_utterances(desk: Desk) -> None:
     desk.qtbot.mouseClick(window.transcript.viewport(), Qt.MouseButton.LeftButton, pos=box.center())
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
-    assert [a.text() for a in menu.actions()] == ["Rename…", "Merge into", "Colour"]
+    assert [a.text() for a in menu.actions()] == ["Rename …", "Merge into", "Colour"]
     menu.close()
     box = window.lanes.chip_box(1)
     assert box is not None
@@ -298,6 +299,17 @@ def test_menus_open_on_names_and_utterances(desk: Desk) -> None:
     assert isinstance(menu, QMenu)
     assert window.corrector.index == 5
     menu.close()
+
+
+def test_escape_leaves_a_presentation_before_it_lets_go_of_an_utterance(desk: Desk) -> None:
+    window = desk.window
+    desk.choose_row(2)
+    window.presentation.action.setChecked(True)
+    desk.qtbot.keyClick(window.lanes, Qt.Key.Key_Escape)
+    assert not window.presentation.action.isChecked()
+    assert window.corrector.index == 2
+    desk.qtbot.keyClick(window.lanes, Qt.Key.Key_Escape)
+    assert window.corrector.index is None
 
 
 def test_nothing_can_be_corrected_where_there_is_no_conversation(desk: Desk) -> None:
