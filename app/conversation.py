@@ -5,15 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 
 from app.corrections import Requests
+from app.events import ProblemOccurred
 from app.options import LiveOptions, RunOptions
 from app.preview import LatestFrame
 from app.reading import Opened, opened, read
 from app.session.logged import LoggedSession, Notes
+from app.session.reader import RecordedSession, is_session
+from app.session.replay import Reading, Replay
 from app.state import SessionState
+from live_features.clocks import VirtualClock
 from live_features.errors import UserFacingError
 from live_features.fetching import Fetching
+
+_LOOK_AGAIN = 0.2  # seconds
 
 
 class Conversation:
@@ -31,16 +39,22 @@ class Conversation:
         """``work`` stands in for reading what ``options`` say; it should hear no more once
         ``ending`` is set, and return soon after ``stopping`` is."""
         self.options = options
-        self.state = SessionState()
         self.preview = LatestFrame()
+        self.replay: Replay | None = None
+        if work is None and not self.is_live:
+            self.replay = Replay(self.preview, speed=options.speed)
+        self.state: SessionState | Replay = self.replay or SessionState()
         self.requests = Requests()
         self.ending = threading.Event()
         self.stopping = threading.Event()
         self.exit_code = 0
         self.notes = Notes()
-        self._work = work or Conversation._read
+        self._notes_then = Notes()
+        self._work = work or (Conversation._listen if self.is_live else Conversation._replay)
         self._files = ExitStack()
         self._opened: Opened | None = None
+        self._session: RecordedSession | None = None
+        self._read_anew = threading.Event()
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
 
     @property
@@ -54,7 +68,10 @@ class Conversation:
     @property
     def logged(self) -> LoggedSession | None:
         """What exports are made from, as it stands; None where there is nothing yet."""
-        return self.notes.session(self.state.snapshot())
+        if self.replay is None:
+            return self.notes.session(self.state.snapshot())
+        was = self.replay.showing is Reading.AS_IT_WAS
+        return (self._notes_then if was else self.notes).session(self.replay.newest)
 
     def open(self) -> None:
         """Open what is to be read now; otherwise the session does so when it begins.
@@ -62,7 +79,10 @@ class Conversation:
         Raises:
             UserFacingError: it cannot be read, or a folder that was asked for not be written.
         """
-        self._opened = self._files.enter_context(opened(self.options))
+        if self.replay is None:
+            self._opened = self._files.enter_context(opened(self.options))
+        else:
+            self._open_replay(self.replay)
 
     def begin(self) -> None:
         """Start the session, unless it has been closed before."""
@@ -77,19 +97,34 @@ class Conversation:
         """End the session, and all that can be done with it. Returns at once, from any thread."""
         self.stopping.set()
         self.ending.set()
+        if self.replay is not None:
+            self.replay.close()
         if self._thread.ident is None:
             self._files.close()
 
     def join(self, seconds: float) -> bool:
         """Whether the session is over, or never began, after at most so many seconds."""
+        if self.replay is not None and not self.replay.join(seconds):
+            return False
         if self._thread.ident is not None:
             self._thread.join(seconds)
         return not self._thread.is_alive()
 
-    def _read(self) -> None:
+    @property
+    def can_be_read_anew(self) -> bool:
+        """Whether this is a recorded session that shows what was made of it then, and no more."""
+        return self._session is not None and not self._read_anew.is_set()
+
+    def read_anew(self) -> None:
+        """Read the media of a recorded session with the models of today, beside what was made of
+        it then; returns at once."""
+        self._read_anew.set()
+
+    def _listen(self) -> None:
         if self._opened is None:
             self.open()
         assert self._opened is not None
+        assert isinstance(self.state, SessionState)
         read(
             self._opened,
             self.state,
@@ -110,6 +145,63 @@ class Conversation:
                 "next time."
             )
         self.state.show(fetching=fetching)
+
+    def _open_replay(self, replay: Replay) -> None:
+        medium = self.options.medium
+        assert isinstance(medium, Path)
+        if is_session(medium):
+            self._session = RecordedSession(medium)
+            if self.options.export is not None or self.options.record is not None:
+                self._read_anew.set()
+            try:
+                replay.open(self._session.media(VirtualClock()))
+            except UserFacingError as error:
+                if self._read_anew.is_set():
+                    raise
+                replay.open(None)
+                replay.reading(ProblemOccurred(media_time=0.0, message=str(error)))
+        else:
+            replay.open(self._open_files().recording)
+
+    def _open_files(self) -> Opened:
+        """What a reading needs; it goes as fast as it can, whatever the speed of the player."""
+        self._opened = self._files.enter_context(opened(replace(self.options, speed=None)))
+        return self._opened
+
+    def _replay(self) -> None:
+        replay = self.replay
+        assert replay is not None
+        if replay.player is None:
+            self._open_replay(replay)
+        replay.begin()
+        if self._session is not None:
+            self._show_as_it_was(replay, self._session)
+            while not self._read_anew.wait(_LOOK_AGAIN):
+                if self.stopping.is_set():
+                    return
+        read(
+            self._opened or self._open_files(),
+            replay.reading,
+            report=lambda doing: replay.show(message=doing),
+            progress=replay.note_progress,
+            end=self.ending,
+            stop=self.stopping,
+            sinks=[replay.add(Reading.ANEW), self.notes],
+            requests=self.requests,
+            fetching=self._fetch,
+            provisional=replay.has_time_for_provisional,
+        )
+
+    def _show_as_it_was(self, replay: Replay, session: RecordedSession) -> None:
+        timeline = replay.add(Reading.AS_IT_WAS)
+        for event in session.events():
+            self._notes_then(event)
+            timeline(event)
+            if self.stopping.is_set():
+                return
+        for note in session.notes:
+            timeline(ProblemOccurred(media_time=timeline.told, message=note))
+        timeline.finish()
 
     def _run(self) -> None:
         broke = True

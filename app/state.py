@@ -143,10 +143,10 @@ class Snapshot:
     made again. ``refused`` says why the last of ``refusals`` corrections was not made.
     ``attention`` is where the utterance looked that was asked about last.
 
-    Of what is played, ``utterances`` are those that have their label at ``position``; those that
-    follow in ``ahead`` are known, too, as they were played before, or when the session was
-    recorded. ``elsewhere`` pairs the index of an utterance with what the other reading of the
-    same session makes of it, where that is something else.
+    Of what is played the last ``ahead`` of the utterances lie ahead of ``position``: they are known
+    because they have been played before, or the session was recorded. ``elsewhere`` pairs the index
+    of an utterance with what the other reading of the same session makes of it, where that is
+    something else.
     """
 
     version: int = 0
@@ -179,9 +179,15 @@ class Snapshot:
     refused: str = ""
     refusals: int = 0
     attention: Attention | None = None
-    ahead: tuple[LabelledUtterance, ...] = ()
+    ahead: int = 0
     elsewhere: tuple[tuple[int, LabelledUtterance], ...] = ()
     fetching: Fetching | None = None
+
+    @property
+    def newest(self) -> LabelledUtterance | None:
+        """The utterance that got its label last before ``position``."""
+        labelled = len(self.utterances) - self.ahead
+        return self.utterances[labelled - 1] if labelled else None
 
 
 class SessionState:
@@ -394,4 +400,4 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 def emotion_of(reading: Reading) -> str:
     """The most likely class of the fused classifier."""
-    return EMOTIONS[max(range(len(EMOTIONS)), key=reading.fused.__getitem__)]
+    return EMOTIONS[reading.fused.index(max(reading.fused))]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from math import inf
+from typing import Any
 
 from app.preview import LatestFrame
 from app.session.comparison import differing
@@ -22,6 +23,12 @@ _LEAD = 3.0
 
 _LONGEST_WITH_PROVISIONAL = 900.0
 """Of longer recordings only the labels are read, so that they are soon there."""
+
+_STALE = 1.0
+"""Seconds beyond what has been read after which nobody knows who is speaking."""
+
+_SLACK = 5.0
+"""Seconds after the end of the media in which a label may still have come."""
 
 _KEEP_UP = 1.0  # seconds between two pictures while the playhead races along with the reading
 
@@ -56,7 +63,7 @@ class Replay:
         self._version = 0
         self._last: tuple[object, ...] = ()
         self._snapshot = Snapshot()
-        self._compared: tuple[float, object, object] = (-inf, None, None)
+        self._compared: tuple[float, object, object, object] = (-inf, None, None, None)
         self._elsewhere: tuple[tuple[int, LabelledUtterance], ...] = ()
 
     # --- The player --------------------------------------------------------------------------
@@ -146,6 +153,19 @@ class Replay:
         return not self._racing and self._read_until - self._player.position >= _LEAD
 
     @property
+    def read_until(self) -> float:
+        """Seconds of the reading that is shown that there are already."""
+        known = self._known.get(self._showing)
+        if known is None:
+            return 0.0
+        return known.timeline.told if known.timeline.as_recorded else self._read_until
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the reading that is shown has come to its end."""
+        return self._limit() == inf
+
+    @property
     def share_read(self) -> float:
         """Of the recording, how much has been read anew."""
         known = self._known.get(Reading.ANEW)
@@ -155,12 +175,24 @@ class Replay:
 
     @property
     def duration(self) -> float:
-        """Seconds; of a recording that was cut off, as far as it is known."""
-        if self._duration is not None:
+        """Seconds; where media were cut off, as far as anything is known."""
+        told = max((known.timeline.told for known in self._known.values()), default=0.0)
+        if self._duration is not None and told <= self._duration + _SLACK:
             return self._duration
-        told = [known.timeline.told for known in self._known.values()]
         position = 0.0 if self._player is None else self._player.position
-        return max([position, self._read_until, *told])
+        return max(position, self._read_until, told)
+
+    @property
+    def timeline(self) -> Timeline | None:
+        """That of the reading that is shown."""
+        known = self._known.get(self._showing)
+        return None if known is None else known.timeline
+
+    @property
+    def newest(self) -> Snapshot:
+        """All that is known, wherever the playhead is."""
+        timeline = self.timeline
+        return self.reading.snapshot() if timeline is None else timeline.newest
 
     @property
     def utterances(self) -> tuple[LabelledUtterance, ...]:
@@ -174,7 +206,7 @@ class Replay:
             return 0.0
         if known.timeline.ended or self.reading.snapshot().phase == "failed":
             return inf
-        return self._read_until if self._showing is Reading.ANEW else known.timeline.told
+        return self.read_until
 
     def _end(self) -> float:
         known = self._known.get(self._showing)
@@ -199,10 +231,23 @@ class Replay:
             over = player.ended and known.timeline.ended
             now = known.timeline.at(inf if over else position)
             message = player.problem or (doing.message if doing.phase == "failed" else "")
-            parts = (now, position, over, message, player.silence, doing.attention, doing.refused)
-            ahead = known.ahead(now, position)
+            unread = position > self.read_until + _STALE and not self.is_complete
+            moving = (player.playing, player.waiting, player.speed, player.loop)
+            read = round(self.read_until)
+            parts = (
+                now,
+                position,
+                over,
+                message,
+                doing.attention,
+                doing.fetching,
+                read,
+                unread,
+                *moving,
+            )
+            utterances = known.utterances(now, position)
             elsewhere = self._find_differences()
-            last = (*parts, ahead, elsewhere, self.duration)
+            last = (*parts, utterances, elsewhere, self.duration)
             if self._last and _same(self._last, last):
                 return self._snapshot
             self._last = last
@@ -214,11 +259,14 @@ class Replay:
                 duration=self.duration,
                 phase="ended" if over else "running",
                 message=message or (now.message if not known.timeline.ended else ""),
-                problems=(*now.problems, player.silence) if player.silence else now.problems,
                 attention=doing.attention,
-                ahead=ahead,
+                fetching=doing.fetching,
+                utterances=utterances,
+                ahead=len(utterances) - len(now.utterances),
                 elsewhere=elsewhere,
-                speakers=known.people(now, ahead),
+                speaking_since=None if unread else now.speaking_since,
+                provisional=None if unread else now.provisional,
+                **known.people(now, utterances),
             )
             return self._snapshot
 
@@ -246,52 +294,55 @@ class Replay:
         shown = self._known[self._showing].timeline.newest.utterances
         other = Reading.ANEW if self._showing is Reading.AS_IT_WAS else Reading.AS_IT_WAS
         those = self._known[other].timeline.newest.utterances
-        when, this, that = self._compared
+        when, which, this, that = self._compared
         stale = this is not shown or that is not those
-        if stale and time.monotonic() - when >= _COMPARE_EVERY:
-            self._compared = (time.monotonic(), shown, those)
+        at_once = which is not self._showing
+        if stale and (at_once or time.monotonic() - when >= _COMPARE_EVERY):
+            self._compared = (time.monotonic(), self._showing, shown, those)
             self._elsewhere = tuple(differing(shown, those).items())
         return self._elsewhere
 
 
-@dataclass(slots=True)
 class _Known:
     """A timeline and how far somebody has looked at it."""
 
-    timeline: Timeline
-    _horizon: float = 0.0
-    _seen: tuple[LabelledUtterance, ...] = ()
-    _ahead_of: tuple[object, object, int] = (None, None, -1)
-    _ahead: tuple[LabelledUtterance, ...] = ()
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
+        self._horizon = 0.0
+        self._seen = 0
+        self._parts: tuple[object, object, int] = (None, None, -1)
+        self._utterances: tuple[LabelledUtterance, ...] = ()
 
-    def ahead(self, now: Snapshot, position: float) -> tuple[LabelledUtterance, ...]:
-        """What is known beyond ``position``: of a recorded session all, otherwise what was seen."""
-        if self.timeline.as_recorded:
-            seen = self.timeline.newest.utterances
-        elif position >= self._horizon:
-            self._horizon, self._seen = position, now.utterances
-            seen = self._seen
-        else:
-            # Corrections that came meanwhile concern these, too.
-            known = self.timeline.newest.utterances
-            seen = self._seen = known[: len(self._seen)]
-        last = (now.utterances, self.timeline.newest.utterances, len(seen))
-        if not all(a is b for a, b in zip(last[:2], self._ahead_of[:2], strict=True)) or (
-            last[2] != self._ahead_of[2]
-        ):
-            self._ahead_of = last
-            self._ahead = seen[len(now.utterances) :]
-        return self._ahead
+    def utterances(self, now: Snapshot, position: float) -> tuple[LabelledUtterance, ...]:
+        """Those of ``now``, and what is known beyond ``position``.
 
-    def people(self, now: Snapshot, ahead: tuple[LabelledUtterance, ...]) -> tuple[str, ...]:
-        """The names of all who speak in what is shown."""
-        known = len(now.speakers)
+        Of a recorded session that is all, otherwise what has been played before.
+        """
+        newest = self.timeline.newest.utterances
+        if position >= self._horizon:
+            self._horizon, self._seen = position, len(now.utterances)
+        seen = len(newest) if self.timeline.as_recorded else self._seen
+        if seen <= len(now.utterances):
+            return now.utterances
+        before, after, count = self._parts
+        if before is not now.utterances or after is not newest or count != seen:
+            self._parts = (now.utterances, newest, seen)
+            self._utterances = (*now.utterances, *newest[len(now.utterances) : seen])
+        return self._utterances
+
+    def people(self, now: Snapshot, utterances: tuple[LabelledUtterance, ...]) -> dict[str, Any]:
+        """Names and colours of all who speak in these, also of those not heard of ``now``."""
+        newest, known = self.timeline.newest, len(now.speakers)
+        ahead = utterances[len(now.utterances) :]
         needed = max((u.speaker + 1 for u in ahead), default=0)
-        return now.speakers + self.timeline.newest.speakers[known:needed]
+        return {
+            "speakers": now.speakers + newest.speakers[known:needed],
+            "colours": now.colours + newest.colours[len(now.colours) : needed],
+        }
 
 
 def _same(before: tuple[object, ...], now: tuple[object, ...]) -> bool:
     return len(before) == len(now) and all(
-        a is b or (isinstance(a, float | str | bool) and a == b)
+        a is b or (isinstance(a, float | str | int) and a == b)
         for a, b in zip(before, now, strict=True)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.preview import LatestFrame
+from app.session.replay import Replay
 from app.state import SessionState
 
 _PERIOD_MS = 33
@@ -22,7 +23,7 @@ class Bridge(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._state = SessionState()
+        self._state: SessionState | Replay = SessionState()
         self._preview = LatestFrame()
         self._version: int | None = None
         self._frame: object = None
@@ -30,7 +31,7 @@ class Bridge(QObject):
         self._timer.setInterval(_PERIOD_MS)
         self._timer.timeout.connect(self.poll)
 
-    def watch(self, state: SessionState, preview: LatestFrame) -> None:
+    def watch(self, state: SessionState | Replay, preview: LatestFrame) -> None:
         """Look at these from now on, and tell of them at once."""
         self._state, self._preview = state, preview
         self._version = self._frame = None

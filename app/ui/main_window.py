@@ -34,6 +34,7 @@ from app.state import Snapshot
 from app.ui.bridge import Bridge
 from app.ui.correcting import Corrector
 from app.ui.message_page import MessagePage
+from app.ui.playing import Playing
 from app.ui.presentation import FACTOR, Presentation
 from app.ui.start_page import StartPage
 from app.ui.theme import DARK, LIGHT, Theme, palette, scaled_font, style_sheet
@@ -47,7 +48,7 @@ from app.ui.views.video import CaptionView, VideoView
 from live_features.media import VideoFrame
 
 _SMALLEST_TYPE = 10.0  # points
-_REFUSED_MS = 8000
+_SAID_MS = 8000
 
 
 class MainWindow(QMainWindow):
@@ -95,6 +96,9 @@ class MainWindow(QMainWindow):
         )
         self.presentation = Presentation(self, (self.lanes, self.gates))
         self.presentation.changed.connect(self._enlarge)
+        self.playing = Playing(
+            self, self.theme, lanes=self.lanes, gates=self.gates, transcript=self.transcript
+        )
         self._make_actions()
         self.pages = QStackedWidget()
         self.message_page = MessagePage(self.theme)
@@ -114,7 +118,11 @@ class MainWindow(QMainWindow):
         self._name_gates(False)
         self.bridge.session_changed.connect(self._show_snapshot)
         self.bridge.frame_changed.connect(self._show_frame)
-        self.corrector.refused.connect(lambda why: self.status.showMessage(why, _REFUSED_MS))
+        self.corrector.refused.connect(self._say)
+        self.playing.said.connect(self._say)
+
+    def _say(self, sentence: str) -> None:
+        self.status.showMessage(sentence, _SAID_MS)
 
     def set_start_page(self, page: StartPage) -> None:
         """What is shown where there is no conversation."""
@@ -154,6 +162,7 @@ class MainWindow(QMainWindow):
         self.conversation = conversation
         self.setWindowTitle(conversation.title)
         self.corrector.listen_to(conversation.requests.put)
+        self.playing.watch(conversation)
         self.bridge.watch(conversation.state, conversation.preview)
 
     def end_conversation(self) -> None:
@@ -163,6 +172,7 @@ class MainWindow(QMainWindow):
             self.conversation.close()
             self.conversation = None
             self.corrector.listen_to(None)
+            self.playing.watch(None)
             self._clear()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
@@ -188,6 +198,7 @@ class MainWindow(QMainWindow):
         self._large_caption.show_snapshot(snapshot)
         self.transcript.show_snapshot(snapshot)
         self.corrector.show_snapshot(snapshot)
+        self.playing.show_snapshot(snapshot)
         self._show_colours(snapshot.colours)
         self.status.show_snapshot(snapshot)
         self.follower.show_position(snapshot.position)
@@ -242,6 +253,7 @@ class MainWindow(QMainWindow):
         self._large_caption.set_theme(theme)
         self.transcript.set_theme(theme)
         self.corrector.set_theme(theme)
+        self.playing.set_theme(theme)
         self.message_page.set_theme(theme)
         if self.start_page is not None:
             self.start_page.set_theme(theme)
@@ -265,6 +277,8 @@ class MainWindow(QMainWindow):
 
         self.corrector_menu = self.menuBar().addMenu("&Edit")
         self.corrector.fill_menu(self.corrector_menu)
+
+        self.playing.fill_menu(self.menuBar().addMenu("&Play"))
 
         view = self.menuBar().addMenu("&View")
         self.follow_action = self._toggle("&Follow", "F", "Keep the last minute in sight")
@@ -309,7 +323,7 @@ class MainWindow(QMainWindow):
         picture = QVBoxLayout(left)
         picture.setContentsMargins(0, 0, 0, 0)
         picture.setSpacing(10)
-        picture.addWidget(_card(self.video, self.caption))
+        picture.addWidget(_card(self.video, self.playing.transport, self.caption))
         picture.addWidget(_card(self.reading), 1)
 
         self._gates_title = QLabel()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import cast
+
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen
@@ -136,6 +139,10 @@ class GatesView(TimePlot):
             self.addItem(line, ignoreBounds=True)
         self.getViewBox().setYRange(0, 1, padding=0)
 
+    @property
+    def utterance_bars(self) -> MutableMapping[int, TimeBar]:
+        return cast(MutableMapping[int, TimeBar], self.bars)
+
     def reset(self) -> None:
         """Forget all utterances."""
         forget(self.bars)
@@ -145,8 +152,11 @@ class GatesView(TimePlot):
         self.show_marks(snapshot.marks)
         self._axis.show_on(snapshot.on)
         renamed = snapshot.speakers != self._speakers
-        if snapshot.utterances is self._shown and not renamed:
-            return
+        if snapshot.utterances is not self._shown or renamed:
+            self._show_utterances(snapshot, renamed)
+        self.dim(snapshot)
+
+    def _show_utterances(self, snapshot: Snapshot, renamed: bool) -> None:
         self._speakers = snapshot.speakers
         for utterance in snapshot.utterances:
             bar = self.bars.get(utterance.index)
@@ -157,6 +167,7 @@ class GatesView(TimePlot):
             if bar.utterance is not utterance or renamed:
                 bar.show_utterance(utterance, speaker_name(snapshot.speakers, utterance.speaker))
         self._shown = snapshot.utterances
+        self.keep_only(len(snapshot.utterances))
 
     def select(self, index: int | None) -> None:
         """Frame this utterance and no other."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from html import escape
+from typing import cast
 
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt, Signal
@@ -280,6 +282,10 @@ class LanesView(TimePlot):
         """Whether the open utterance is drawn."""
         return bool(self.open_bar.isVisible())
 
+    @property
+    def utterance_bars(self) -> MutableMapping[int, TimeBar]:
+        return cast(MutableMapping[int, TimeBar], self.bars)
+
     def reset(self) -> None:
         """Forget all utterances."""
         forget(self.bars)
@@ -299,6 +305,7 @@ class LanesView(TimePlot):
             moved = True
         if moved or snapshot.utterances is not self._shown:
             self._show_utterances(snapshot.utterances, moved)
+        self.dim(snapshot)
         self.show_marks(snapshot.marks)
         since = snapshot.speaking_since
         self.open_bar.setVisible(since is not None)
@@ -377,6 +384,7 @@ class LanesView(TimePlot):
                 name = speaker_name(self._speakers, utterance.speaker)
                 bar.show_utterance(utterance, name, self._lane(utterance.speaker), shifted_from)
         self._shown = utterances
+        self.keep_only(len(utterances))
 
 
 def lane_bar(lane: QRectF, scale: float = 1.0) -> QRectF:

@@ -152,7 +152,7 @@ class ReadingView(QWidget):
     def _show(self) -> None:
         now = self._snapshot
         if self._selected is None:
-            utterance = now.utterances[-1] if now.utterances else None
+            utterance = now.newest
         else:
             known = self._selected < len(now.utterances)
             utterance = now.utterances[self._selected] if known else None

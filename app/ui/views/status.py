@@ -51,8 +51,17 @@ class StatusView(QStatusBar):
         for label in self.findChildren(QLabel):
             label.hide()
         self.progress.hide()
+        self._newest: Snapshot | None = None
+        self.messageChanged.connect(self._show_again)
+
+    def _show_again(self, message: str) -> None:
+        if not message and self._newest is not None:
+            self.show_snapshot(self._newest)
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
+        self._newest = snapshot
+        if self.currentMessage():
+            return  # it stands where the rest would
         _say(self.phase, _PHASES.get(snapshot.phase, snapshot.phase))
         started = snapshot.phase in ("running", "ended")
         known = started and snapshot.duration is not None
@@ -62,7 +71,7 @@ class StatusView(QStatusBar):
             self.progress.setValue(round(1000 * min(max(share, 0.0), 1.0)))
         total = f" / {clock(snapshot.duration)}" if snapshot.duration is not None else ""
         _say(self.position, f"{clock(snapshot.position)}{total}" if started else "")
-        count = len(snapshot.utterances)
+        count = len(snapshot.utterances) - snapshot.ahead
         _say(self.utterances, f"{count} utterance{'' if count == 1 else 's'}" if started else "")
         self._show_backlog(snapshot.backlog)
         self._show_dropped(snapshot.dropped)

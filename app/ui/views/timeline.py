@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.state import Mark
+from app.state import Mark, Snapshot
 from app.ui.theme import Theme, scaled_font
 from app.ui.views.painting import clock
 
@@ -34,6 +34,7 @@ _LONGEST_NOTE = 28  # characters
 _SPAN = 60.0
 _AHEAD = 2.0
 _NARROWEST = 2.0
+_VEILED = 0.35
 _TICK_PIXELS = 70.0
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 
@@ -87,6 +88,7 @@ class TimePlot(pg.PlotWidget):
         self._mark_pen = QPen()
         self._note_fill = QBrush()
         self._notes = not show_times
+        self._first_ahead = self._dimmed_of = 0
         self.scene().sigMouseClicked.connect(self._clicked)
 
     def enlarge(self, factor: float) -> None:
@@ -97,6 +99,27 @@ class TimePlot(pg.PlotWidget):
         left.setFont(font)
         left.setWidth(GUTTER * factor)
         left.picture = None
+
+    @property
+    def utterance_bars(self) -> MutableMapping[int, TimeBar]:
+        """The bar of each utterance by its index."""
+        raise NotImplementedError
+
+    def dim(self, snapshot: Snapshot) -> None:
+        """Draw what lies ahead of the playhead as if seen through a veil."""
+        count = len(snapshot.utterances)
+        first = count - snapshot.ahead
+        changed = range(min(first, self._first_ahead), max(first, self._first_ahead))
+        for index in (*changed, *range(self._dimmed_of, count)):
+            if index in self.utterance_bars:
+                self.utterance_bars[index].setOpacity(_VEILED if index >= first else 1.0)
+        self._first_ahead, self._dimmed_of = first, count
+
+    def keep_only(self, count: int) -> None:
+        """Forget the bars of all utterances but the first ``count``."""
+        bars = self.utterance_bars
+        for index in [index for index in bars if index >= count]:
+            bars.pop(index).remove()
 
     def show_marks(self, marks: tuple[Mark, ...]) -> None:
         """Draw a line at every marked moment."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import (
     QAbstractListModel,
     QEvent,
@@ -46,6 +48,7 @@ _WRAP = int(Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignLeft | Qt.Alignment
 _LINE = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
 _PAD = 9.0
 _NEAR_END = 4
+_VEILED = 0.45
 
 
 class TranscriptModel(QAbstractListModel):
@@ -56,6 +59,10 @@ class TranscriptModel(QAbstractListModel):
         self.theme = theme
         self.speakers: tuple[str, ...] = ()
         self.looked: dict[int, float] = {}
+        self.ahead = 0
+        self.playhead: int | None = None
+        self.elsewhere: dict[int, LabelledUtterance] = {}
+        self.as_it_was = False
         self._utterances: tuple[LabelledUtterance, ...] = ()
 
     def rowCount(self, parent: _Index = _NOWHERE) -> int:  # noqa: N802
@@ -70,7 +77,8 @@ class TranscriptModel(QAbstractListModel):
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             looked = self.looked.get(index.row())
             share = "" if looked is None else f", looked at {percent(looked)}"
-            return f"{self._sentence(utterance)}{share}"
+            other = self.difference(index.row())
+            return f"{self._sentence(utterance)}{share}{f', {other}' if other else ''}"
         return None
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
@@ -88,11 +96,25 @@ class TranscriptModel(QAbstractListModel):
         before, self._utterances = self._utterances, snapshot.utterances[:known]
         for row, (old, new) in enumerate(zip(before, self._utterances, strict=True)):
             if old is not new:
-                self._changed(row, row)
+                self._changed(row, row, resized=old.text != new.text)
         if len(snapshot.utterances) > known:
             self.beginInsertRows(QModelIndex(), known, len(snapshot.utterances) - 1)
             self._utterances = snapshot.utterances
             self.endInsertRows()
+
+    def show_difference(self, elsewhere: dict[int, LabelledUtterance], *, as_it_was: bool) -> None:
+        """What the other reading makes of rows; ``as_it_was`` says that this is the older one."""
+        self.elsewhere, self.as_it_was = elsewhere, as_it_was
+        self._changed(0, len(self._utterances) - 1, resized=True)
+
+    def difference(self, row: int) -> str:
+        """How the label of a row was then and is now; empty where it is the same."""
+        other = self.elsewhere.get(row)
+        if other is None:
+            return ""
+        shown = self._utterances[row]
+        then, now = (shown, other) if self.as_it_was else (other, shown)
+        return f"then {verdict(then)} · now {verdict(now)}"
 
     def show_looked(self, looked: dict[int, float]) -> None:
         """What shares the selected utterance looked at of those worth telling of."""
@@ -104,9 +126,11 @@ class TranscriptModel(QAbstractListModel):
         """Who said it."""
         return self._name(self._utterances[row])
 
-    def _changed(self, first: int, last: int) -> None:
+    def _changed(self, first: int, last: int, *, resized: bool = False) -> None:
         if last >= first:
-            self.dataChanged.emit(self.index(first), self.index(last))
+            roles = [Qt.ItemDataRole.DisplayRole, UTTERANCE_ROLE]
+            roles += [Qt.ItemDataRole.SizeHintRole] if resized else []
+            self.dataChanged.emit(self.index(first), self.index(last), roles)
 
     def _name(self, utterance: LabelledUtterance) -> str:
         return speaker_name(self.speakers, utterance.speaker)
@@ -137,17 +161,21 @@ class TranscriptDelegate(QStyledItemDelegate):
         self._time = QFontMetricsF(self._small).horizontalAdvance("0:00:00") + 6
         self._chip = min(chip_width(self._bold, "Speaker 10"), 120.0)
         self._badge = badge_width(self._bold, f"surprise {percent(1)}")
-        self._heights: dict[tuple[str, int], int] = {}
+        self._heights: dict[tuple[str, int, bool], int] = {}
 
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:  # noqa: N802
         utterance: LabelledUtterance = index.data(UTTERANCE_ROLE)
         view = self.parent()
         assert isinstance(view, QListView)
         width = view.viewport().width()
-        key = (utterance.text, width)
+        model = index.model()
+        assert isinstance(model, TranscriptModel)
+        differs = index.row() in model.elsewhere
+        key = (utterance.text, width, differs)
         if key not in self._heights:
             words = self._words(QRectF(0, 0, width, 0)).width()
             height = self._text_height(utterance.text, words) + self._small_line + 2 * _PAD + 4
+            height += (self._small_line + 3) * differs
             self._heights[key] = round(max(height, 2 * self._line + 2 * _PAD + 10))
         return QSize(width, self._heights[key])
 
@@ -160,6 +188,13 @@ class TranscriptDelegate(QStyledItemDelegate):
         painter.save()
         if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(box, blend(QColor(theme.accent), QColor(theme.panel), 0.12))
+        if index.row() == model.playhead:
+            painter.fillRect(box, blend(QColor(theme.accent), QColor(theme.panel), 0.10))
+            painter.fillRect(
+                QRectF(box.right() - 3, box.top() + 3, 3, box.height() - 7), QColor(theme.accent)
+            )
+        elif index.row() >= model.rowCount() - model.ahead:
+            painter.setOpacity(_VEILED)
         rule = QRectF(box.left(), box.bottom() - 1, box.width(), 1)
         painter.fillRect(rule, QColor(theme.grid))
         band = QRectF(box.left() + 2, box.top() + 7, 4, box.height() - 15)
@@ -175,6 +210,12 @@ class TranscriptDelegate(QStyledItemDelegate):
             QRectF(words.left(), words.top(), words.width(), height), _WRAP, utterance.text
         )
         self._draw_students(painter, words.adjusted(0, height + 4, 0, 0), utterance)
+        if other := model.difference(index.row()):
+            below = words.adjusted(0, height + self._small_line + 7, 0, 0)
+            painter.setPen(QColor(theme.accent))
+            painter.drawText(
+                QRectF(below.left(), below.top(), below.width(), self._small_line), _LINE, other
+            )
 
         badge = QRectF(
             box.right() - self._badge - _PAD, words.top() - 1, self._badge, self._line + 5
@@ -293,6 +334,7 @@ class TranscriptView(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setMinimumHeight(110)
         self.following = True
@@ -300,7 +342,7 @@ class TranscriptView(QListView):
         bar.setSingleStep(24)
         bar.rangeChanged.connect(self._stay)
         bar.valueChanged.connect(self._scrolled)
-        self._selecting = False
+        self._selecting = self._scrolling = False
         self.doubleClicked.connect(lambda index: self.words_clicked.emit(index.row()))
 
     def select(self, index: int | None) -> None:
@@ -312,6 +354,32 @@ class TranscriptView(QListView):
         elif index != self.currentIndex().row():
             self.setCurrentIndex(self._rows().index(index))
         self._selecting = False
+
+    def dataChanged(  # noqa: N802
+        self, first: _Index, last: _Index, roles: Sequence[int] = ()
+    ) -> None:
+        # A list view would measure every row again, which takes as long as there are rows.
+        QAbstractItemView.dataChanged(self, first, last, list(roles))
+        if Qt.ItemDataRole.SizeHintRole in roles:
+            self.scheduleDelayedItemsLayout()
+
+    def selected_rows(self) -> list[int]:
+        """The rows that are selected, from top to bottom."""
+        return sorted(index.row() for index in self.selectedIndexes())
+
+    def show_playhead(self, row: int | None) -> None:
+        """Mark the row that is playing, and keep it in sight while following; None for none."""
+        model = self._rows()
+        if row != model.playhead:
+            model.playhead = row
+            self.viewport().update()
+            self._stay()
+
+    def show_difference(self, elsewhere: dict[int, LabelledUtterance], *, as_it_was: bool) -> None:
+        """Say in its rows what another reading makes of these utterances."""
+        model = self._rows()
+        if (elsewhere, as_it_was) != (model.elsewhere, model.as_it_was):
+            model.show_difference(elsewhere, as_it_was=as_it_was)
 
     def show_looked(self, looked: dict[int, float]) -> None:
         """Mark the rows that the selected utterance looked at, with their shares."""
@@ -365,7 +433,11 @@ class TranscriptView(QListView):
             self.utterance_menu.emit(index.row(), self.viewport().mapToGlobal(place))
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        self._rows().show_snapshot(snapshot)
+        model = self._rows()
+        model.show_snapshot(snapshot)
+        if snapshot.ahead != model.ahead:
+            model.ahead = snapshot.ahead
+            self.viewport().update()
 
     def follow(self) -> None:
         """Go to the newest utterance and stay with it."""
@@ -400,12 +472,25 @@ class TranscriptView(QListView):
         return delegate
 
     def _stay(self) -> None:
-        if self.following:
+        if not self.following:
+            return
+        self._scrolling = True
+        row = self._rows().playhead
+        if row is None or row + 1 >= self._rows().rowCount():
             bar = self.verticalScrollBar()
             bar.setValue(bar.maximum())
+        else:
+            self.scrollTo(self._rows().index(row), QListView.ScrollHint.PositionAtCenter)
+        self._scrolling = False
 
     def _scrolled(self, value: int) -> None:
-        self._set_following(value >= self.verticalScrollBar().maximum() - _NEAR_END)
+        if self._scrolling:
+            return
+        row = self._rows().playhead
+        if row is None:
+            self._set_following(value >= self.verticalScrollBar().maximum() - _NEAR_END)
+        else:
+            self._set_following(self._box(row) is not None)
 
     def _set_following(self, following: bool) -> None:
         if following != self.following:

@@ -209,7 +209,7 @@ class CaptionView(QWidget):
         return QSize(360, round(QFontMetricsF(self.font()).height() * 6.2))
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        newest = snapshot.provisional or next(iter(snapshot.utterances[-1:]), None)
+        newest = snapshot.provisional or snapshot.newest
         speaking = (
             None
             if snapshot.speaking_since is None
