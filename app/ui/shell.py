@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, QTimer
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QFileDialog, QLabel, QMessageBox, QToolButton
+from PySide6.QtWidgets import QFileDialog, QLabel, QMenu, QMessageBox, QToolButton
 
 from app.assets import DEMO_MEDIA
 from app.conversation import Conversation
@@ -331,7 +331,7 @@ class Shell(QObject):
         self._end.setDefaultAction(self.end_action)
         self.end_action.setStatusTip("What was heard is labelled and stays in sight")
         add(None)
-        self.export_menu = self.window.menuBar().addMenu("E&xport")
+        self.export_menu = QMenu("E&xport", menu)
         menu.insertMenu(menu.actions()[-1], self.export_menu)
         self.exporter = Exporter(self.window, self.export_menu, self._logged, self.say)
         picture = add("Save &picture of the window …", "Ctrl+P", self.ask_for_picture)

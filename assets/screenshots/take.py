@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPixmap
+from PySide6.QtGui import QColor, QCursor, QImage, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.options import CommandLine, LiveOptions, ModelOptions, RunOptions
@@ -49,6 +49,7 @@ def main() -> int:
         window.use_colours("light")
         window.resize(*SIZE)
         window.show()
+        QCursor.setPos(0, SIZE[1] - 1)  # so that nothing is hovered
         before_sessions(window, shell)
         during_a_session(window, shell, Path(folder))
         window.close()

@@ -380,6 +380,7 @@ def test_a_presentation_shows_lanes_weights_and_a_large_caption_alone(
     shell.show(held(session(until=40.0)))
     shell.begin()
     usual = window.lanes.font().pointSizeF()
+    window.corrector.select(3)  # which Esc takes back where there is no presentation to leave
     for enter, leave in ((Qt.Key.Key_P, Qt.Key.Key_Escape), (Qt.Key.Key_F11, Qt.Key.Key_F11)):
         qtbot.keyClick(window, enter)
         assert window.isFullScreen()
@@ -399,6 +400,9 @@ def test_a_presentation_shows_lanes_weights_and_a_large_caption_alone(
         assert window.menuBar().height() > 0
         assert window.lanes.font().pointSizeF() == usual
     assert not window.contribution_action.isChecked()
+    assert window.corrector.index == 3
+    qtbot.keyClick(window, Qt.Key.Key_Escape)
+    assert window.corrector.index is None
 
 
 def test_help_tells_version_licences_log_and_keys(open_shell: Callable[..., Shell]) -> None:
