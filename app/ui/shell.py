@@ -408,7 +408,8 @@ class Shell(QObject):
         self.end_action.setEnabled(goes_on)
         self._end.setVisible(goes_on and conversation is not None and conversation.is_live)
         self.close_action.setEnabled(there)
-        self.export_menu.setEnabled(there and bool(snapshot.utterances))
+        logged = self._logged()
+        self.export_menu.setEnabled(logged is not None and bool(logged.snapshot.utterances))
         self.help_menu.doctor_action.setEnabled(not there)
 
 
