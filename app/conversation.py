@@ -7,19 +7,24 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from app.corrections import Requests
-from app.events import ProblemOccurred
+from app.corrections import LookBack, Requests
+from app.events import CorrectionRefused, Event, HistoryChanged, ProblemOccurred
 from app.options import LiveOptions, RunOptions
 from app.preview import LatestFrame
 from app.reading import Opened, opened, read
 from app.session.logged import LoggedSession, Notes
 from app.session.reader import RecordedSession, is_session
 from app.session.replay import Reading, Replay
+from app.session.timeline import Timeline
 from app.state import SessionState
 from live_features.clocks import VirtualClock
 from live_features.errors import UserFacingError
 from live_features.fetching import Fetching
+
+if TYPE_CHECKING:
+    from app.reopening import Reopened
 
 _LOOK_AGAIN = 0.2  # seconds
 
@@ -120,6 +125,16 @@ class Conversation:
         it then; returns at once."""
         self._read_anew.set()
 
+    @property
+    def can_be_corrected(self) -> bool:
+        """Whether ``requests`` concern what is shown.
+
+        Once a recorded session is read anew, they concern that reading, and no longer what was made
+        of it then.
+        """
+        was = self.replay is not None and self.replay.showing is Reading.AS_IT_WAS
+        return not (was and self._read_anew.is_set())
+
     def _listen(self) -> None:
         if self._opened is None:
             self.open()
@@ -175,10 +190,9 @@ class Conversation:
             self._open_replay(replay)
         replay.begin()
         if self._session is not None:
-            self._show_as_it_was(replay, self._session)
-            while not self._read_anew.wait(_LOOK_AGAIN):
-                if self.stopping.is_set():
-                    return
+            self._correct_as_it_was(replay, self._show_as_it_was(replay, self._session))
+            if self.stopping.is_set():
+                return
         read(
             self._opened or self._open_files(),
             replay.reading,
@@ -192,16 +206,55 @@ class Conversation:
             provisional=replay.has_time_for_provisional,
         )
 
-    def _show_as_it_was(self, replay: Replay, session: RecordedSession) -> None:
+    def _correct_as_it_was(self, replay: Replay, timeline: Timeline) -> None:
+        """Do what is asked for until the session is to be read anew, or closed."""
+        assert self._session is not None
+        reopened: Reopened | None = None
+
+        def tell(event: Event) -> None:
+            self._notes_then(event)
+            timeline(event)
+
+        if timeline.newest.undo is not None or timeline.newest.redo is not None:
+            # What was corrected before today cannot be taken back.
+            tell(HistoryChanged(media_time=timeline.told, undo=None, redo=None))
+        with ExitStack() as files:
+            while not (self._read_anew.is_set() or self.stopping.is_set()):
+                self.requests.wait(_LOOK_AGAIN)
+                request = self.requests.take()
+                if request is None:
+                    continue
+                if not self._session.has_features:
+                    if not isinstance(request, LookBack):
+                        why = self._session.lacks_features
+                        tell(CorrectionRefused(media_time=timeline.told, message=why))
+                    continue
+                if reopened is None:
+                    # What it needs takes seconds to import.
+                    from app.reopening import Reopened  # noqa: PLC0415
+
+                    reopened = files.enter_context(
+                        Reopened(
+                            self._session,
+                            timeline.newest,
+                            tell,
+                            models=self.options.models,
+                            answer=lambda attention: replay.reading.show(attention=attention),
+                        )
+                    )
+                reopened(request)
+
+    def _show_as_it_was(self, replay: Replay, session: RecordedSession) -> Timeline:
         timeline = replay.add(Reading.AS_IT_WAS)
         for event in session.events():
             self._notes_then(event)
             timeline(event)
             if self.stopping.is_set():
-                return
+                return timeline
         for note in session.notes:
             timeline(ProblemOccurred(media_time=timeline.told, message=note))
         timeline.finish()
+        return timeline
 
     def _run(self) -> None:
         broke = True

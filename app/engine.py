@@ -239,7 +239,9 @@ class LiveEngine:
         """After :meth:`run`: do what is asked for until ``closing`` is set."""
         while not closing.is_set():
             self._requests.wait(_LOOK_AGAIN)
-            self._do_requests()
+            # One at a time: a long dialogue takes a second to read, and nobody waits for the rest.
+            if (request := self._requests.take()) is not None:
+                self._recogniser.correct(request)
 
     def _do_requests(self) -> None:
         while (request := self._requests.take()) is not None:

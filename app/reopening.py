@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.corrections import Attention, LookBack, Request
 from app.dialogue import Facts, Line, LiveDialogue, Marker, Person, RefusedError
 from app.engine import Narrator
-from app.events import CorrectionRefused, Event, HistoryChanged, ProblemOccurred
+from app.events import CorrectionRefused, Event, ProblemOccurred
 from app.models import load_text_encoder, resolve_device
 from app.options import ModelOptions
 from app.session.features import FeatureLog, Vectors, fit
@@ -61,11 +61,6 @@ class Reopened:
         self._features: FeatureLog | None = None
         self._may_write = True
 
-    def begin(self) -> None:
-        """Tell that nothing can be taken back of what was corrected before today."""
-        if self._now.undo is not None or self._now.redo is not None:
-            self._show(HistoryChanged(media_time=self._end, undo=None, redo=None))
-
     def __enter__(self) -> Reopened:
         return self
 
@@ -95,10 +90,7 @@ class Reopened:
         folder = self._models.checkpoint
         features = self._session.features(len(self._now.utterances))
         if len(features) < len(self._now.utterances):
-            raise UserFacingError(
-                f"{name} does not hold what was measured of its utterances, so it cannot be "
-                "corrected as it was; read it again, and correct that."
-            )
+            raise UserFacingError(self._session.lacks_features)
         try:
             checkpoint = load_checkpoint(folder)
         except SDTError as error:

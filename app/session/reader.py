@@ -80,13 +80,26 @@ class RecordedSession:
                 "left out."
             )
 
+    @property
+    def has_features(self) -> bool:
+        """Whether there is what was measured of its utterances; older sessions lack it."""
+        return os.path.lexists(self.folder / FEATURES)
+
+    @property
+    def lacks_features(self) -> str:
+        """One sentence on what that means where features are missing."""
+        return (
+            f"{self.name} does not hold what was measured of its utterances, so it cannot be "
+            "corrected as it was; read it again, and correct that."
+        )
+
     def features(self, utterances: int) -> dict[int, Vectors]:
         """What was measured of each of the first ``utterances``, by index; empty where nothing was.
 
         Raises:
             UserFacingError: the file is damaged or too large.
         """
-        if not os.path.lexists(self.folder / FEATURES):
+        if not self.has_features:
             return {}
         with open_plain(self.folder, FEATURES) as file:
             require_size(file, self.folder, FEATURES, MOST_FEATURE_BYTES)

@@ -75,12 +75,13 @@ class Corrector(QObject):
         self._looked_for: object = None
         self._marked: object = None
         self._presenting = False
+        self._possible = True
         self._looking = QTimer(self)
         self._looking.setSingleShot(True)
         self._looking.setInterval(_LOOK_MS)
         self._looking.timeout.connect(self._look)
-        self._make_actions()
         self.switches = {m: self._switch(m, key) for m, key in zip(MODALITIES, "123", strict=True)}
+        self._make_actions()
 
         for plot in (lanes, gates):
             plot.utterance_clicked.connect(self.select)
@@ -123,6 +124,13 @@ class Corrector(QObject):
 
     def set_theme(self, theme: Theme) -> None:
         self._theme = theme
+
+    def set_possible(self, possible: bool) -> None:
+        """Whether what is shown can be corrected at all."""
+        if possible != self._possible:
+            self._possible = possible
+            self._marked = None
+            self._enable()
 
     def set_presenting(self, presenting: bool) -> None:
         """Leave Esc to the presentation while there is one."""
@@ -173,7 +181,7 @@ class Corrector(QObject):
     # --- Asking ------------------------------------------------------------------------------
 
     def _ask(self, request: Request) -> None:
-        if self._put is not None and not self._put(request):
+        if self._put is not None and self._possible and not self._put(request):
             self.refused.emit("Too much is being waited for; try again in a moment.")
 
     def edit_name(self, speaker: int) -> None:
@@ -197,7 +205,7 @@ class Corrector(QObject):
 
     def edit_words(self, index: int) -> None:
         """Correct what was said where it stands."""
-        if self._put is None or not 0 <= index < len(self.snapshot.utterances):
+        if not self._can_ask or not 0 <= index < len(self.snapshot.utterances):
             return
         self._transcript.show_row(index)
         box = self._transcript.words_box(index)
@@ -280,7 +288,7 @@ class Corrector(QObject):
         colour.aboutToShow.connect(lambda: self._fill_colours(colour, self._speaker))
         for entry in (reassign, merge, colour):
             menu.aboutToShow.connect(
-                partial(lambda entry: entry.setEnabled(self.index is not None), entry)
+                partial(lambda e: e.setEnabled(self._can_ask and self.index is not None), entry)
             )
 
     def _fill_reassign(self, menu: QMenu) -> None:
@@ -331,14 +339,14 @@ class Corrector(QObject):
 
     def _open_speaker_menu(self, speaker: int) -> None:
         box = self._lanes.chip_box(speaker)
-        if box is not None and self._put is not None:
+        if box is not None and self._can_ask:
             place = self._lanes.viewport().mapToGlobal(box.bottomLeft())
             self._pop_up(self.speaker_menu(speaker), place)
 
     def _open_speaker_menu_in_row(self, index: int) -> None:
         self.select(index)
         box = self._transcript.chip_box(index)
-        if box is not None and self._put is not None:
+        if box is not None and self._can_ask:
             place = self._transcript.viewport().mapToGlobal(box.bottomLeft())
             self._pop_up(self.speaker_menu(self.snapshot.utterances[index].speaker), place)
 
@@ -392,16 +400,22 @@ class Corrector(QObject):
             self.edit_name(self._speaker)
 
     def _enable(self) -> None:
-        now, asks = self.snapshot, self._put is not None
+        now, asks = self.snapshot, self._can_ask
         chosen = asks and self.index is not None
         for action in (self.words_action, self.rename_action, self.split_action):
             action.setEnabled(chosen)
+        for switch in self.switches.values():
+            switch.setEnabled(asks)
         self.newest_action.setEnabled(self.index is not None and not self._presenting)
         self.mark_action.setEnabled(asks and now.phase in ("running", "ended"))
         self.undo_action.setEnabled(asks and now.undo is not None)
         self.redo_action.setEnabled(asks and now.redo is not None)
         for action in (self.earlier_action, self.later_action):
             action.setEnabled(bool(now.utterances))
+
+    @property
+    def _can_ask(self) -> bool:
+        return self._put is not None and self._possible
 
     @property
     def _chosen(self) -> int:

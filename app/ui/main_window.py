@@ -197,6 +197,8 @@ class MainWindow(QMainWindow):
             view.show_snapshot(snapshot)
         self._large_caption.show_snapshot(snapshot)
         self.transcript.show_snapshot(snapshot)
+        if self.conversation is not None:
+            self.corrector.set_possible(self.conversation.can_be_corrected)
         self.corrector.show_snapshot(snapshot)
         self.playing.show_snapshot(snapshot)
         self._show_colours(snapshot.colours)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA
 from app.cli import main
+from app.conversation import Conversation
 from app.corrections import (
     Attention,
     CorrectWords,
@@ -26,7 +29,7 @@ from app.corrections import (
     Undo,
 )
 from app.events import Event, ProblemOccurred, UtteranceCorrected
-from app.options import ModelOptions
+from app.options import ModelOptions, RunOptions
 from app.reopening import Reopened
 from app.session.card import MEDIA, SessionCard
 from app.session.features import FEATURES
@@ -55,7 +58,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sound = np.concatenate(blocks)[:, None]
     write_media(folder / "talk.wav", Sound(sound, rate=SAMPLE_RATE, codec="pcm_f32le"), None)
     arguments = ["--replay", str(folder / "talk.wav"), "--headless", "--offline"]
-    assert main([*arguments, "--record", str(folder / "talk")]) == 0
+    assert main([*arguments, "--speakers", "2", "--record", str(folder / "talk")]) == 0
     (folder / "talk.sdt" / MEDIA).unlink()
     return folder / "talk.sdt"
 
@@ -84,7 +87,6 @@ def correct(
 
     session = RecordedSession(folder)
     with Reopened(session, state.snapshot(), tell, models=models, answer=answers.append) as opened:
-        opened.begin()
         for request in requests:
             opened(request)
     return state, events, answers
@@ -128,14 +130,13 @@ def test_corrections_are_read_from_features_and_kept_in_the_folder(folder: Path)
     for u, emotion in zip(now.utterances, fresh.refresh().utterances, strict=True):
         np.testing.assert_allclose(u.reading.fused, emotion.fused, atol=1e-5)
 
-    # Opened again, it is as it was left, and only what is corrected from now on can be undone.
+    # Opened again, it is as it was left, and only what is corrected from now on can be taken back.
     again, events, _ = correct(folder, Undo())
     (mine, *rest), (kept, *others) = shown(now), shown(again.snapshot())
     assert rest == others
     for one, other in zip(mine, kept, strict=True):  # type: ignore[call-overload]
         np.testing.assert_allclose(one.reading.fused, other.reading.fused, atol=1e-6)
-    assert again.snapshot().undo is None
-    assert [event.kind for event in events] == ["history_changed"]
+    assert events == []
     assert before.utterances[1].speaker == 1
 
 
@@ -216,6 +217,40 @@ def test_a_folder_that_may_not_be_written_is_said_once(folder: Path, tmp_path: P
     assert len(problems) == 1
     assert "what you correct is not kept in it" in problems[0].message
     assert sum(event.kind == "speaker_renamed" for event in told) == 2
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_conversation_over_a_recorded_session_takes_corrections(
+    folder: Path, times: int
+) -> None:
+    for time_ in range(times):
+        corrected_in_a_conversation(folder, f"Ada {time_}")
+    assert stands(folder).snapshot().speakers[0] == f"Ada {times - 1}"
+
+
+def corrected_in_a_conversation(folder: Path, name: str) -> None:
+    conversation = Conversation(RunOptions(folder, models=OPTIONS))
+    conversation.begin()
+    state = conversation.state
+    wait_for(lambda: len(state.snapshot().utterances) >= 4)
+    assert state.snapshot().undo is None
+    assert conversation.can_be_corrected
+    for request in (Rename(0, name), Switch("audio", on=False), LookBack(1)):
+        assert conversation.requests.put(request)
+    wait_for(lambda: state.snapshot().attention is not None)
+    now = state.snapshot()
+    assert now.speakers[0] == name
+    assert all(u.reading.audio is None for u in now.utterances)
+    conversation.close()
+    assert conversation.join(2.0)
+    assert conversation.exit_code == 0
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60.0
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def vector(*values: float) -> str:
