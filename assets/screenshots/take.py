@@ -2,9 +2,9 @@
 
     xvfb-run -s "-screen 0 1440x900x24" uv run python assets/screenshots/take.py
 
-On a machine with a screen, ``xvfb-run`` and what belongs to it can be left out. It plays the demo
-up to the moment that is shown, which takes a minute. The devices in the pictures are made up. The
-report needs Chromium or Chrome; without one its picture is left as it is.
+On a machine with a screen, ``xvfb-run`` and what belongs to it can be left out. It reads the demo
+to its end, which takes a minute, and goes to the moment that is shown. The devices in the pictures
+are made up. The report needs Chromium or Chrome; without one its picture is left as it is.
 """
 
 import shutil
@@ -76,7 +76,13 @@ def before_sessions(window: MainWindow, shell: Shell) -> None:
 
 def during_a_session(window: MainWindow, shell: Shell, folder: Path) -> None:
     shell.watch_demo()
-    wait_for(lambda: position(window) >= MOMENT)
+    wait_for(lambda: window.conversation is not None)
+    assert window.conversation is not None
+    replay = window.conversation.replay
+    assert replay is not None
+    wait_for(lambda: replay.reading.snapshot().phase == "ended")
+    replay.toggle()
+    replay.seek(MOMENT)
     take(window, "demo")
     window.use_colours("dark")
     take(window, "demo-dark")
@@ -89,11 +95,6 @@ def during_a_session(window: MainWindow, shell: Shell, folder: Path) -> None:
     shell.exporter.write("html", report, redact=False)
     wait_for(report.exists)
     take_report(report)
-
-
-def position(window: MainWindow) -> float:
-    conversation = window.conversation
-    return 0.0 if conversation is None else conversation.state.snapshot().position
 
 
 def take(window: MainWindow, name: str, over: QWidget | None = None) -> None:
