@@ -18,7 +18,7 @@ from app.session.logged import LoggedSession, Notes
 from app.session.reader import RecordedSession, is_session
 from app.session.replay import Reading, Replay
 from app.session.timeline import Timeline
-from app.state import SessionState
+from app.state import SessionState, Snapshot
 from live_features.clocks import VirtualClock
 from live_features.errors import UserFacingError
 from live_features.fetching import Fetching
@@ -73,10 +73,13 @@ class Conversation:
     @property
     def logged(self) -> LoggedSession | None:
         """What exports are made from, as it stands; None where there is nothing yet."""
-        if self.replay is None:
-            return self.notes.session(self.state.snapshot())
-        was = self.replay.showing is Reading.AS_IT_WAS
-        return (self._notes_then if was else self.notes).session(self.replay.newest)
+        was = self.replay is not None and self.replay.showing is Reading.AS_IT_WAS
+        return (self._notes_then if was else self.notes).session(self.newest)
+
+    @property
+    def newest(self) -> Snapshot:
+        """All that is known, wherever the playhead of a recording is."""
+        return self.state.snapshot() if self.replay is None else self.replay.newest
 
     def open(self) -> None:
         """Open what is to be read now; otherwise the session does so when it begins.

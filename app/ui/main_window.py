@@ -137,6 +137,11 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("sdt-live")
         self.pages.setCurrentWidget(self.start_page)
 
+    def show_message(self, headline: str, text: str) -> None:
+        """Show no conversation yet, but what goes on before there is one."""
+        self.message_page.show_waiting(headline, text)
+        self.pages.setCurrentWidget(self.message_page)
+
     def use_colours(self, name: str) -> None:
         """``system``, ``light`` or ``dark``."""
         actions = {

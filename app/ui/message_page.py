@@ -74,11 +74,11 @@ class MessagePage(QWidget):
         self.retry.setVisible(failed)
         self._legend.setVisible(not failed)
 
-    def show_ending(self) -> None:
-        """A session that was closed labels what it has heard before it goes."""
-        self._show("Finishing", "What was heard is still being labelled.", busy=True)
+    def show_waiting(self, headline: str, text: str) -> None:
+        """Something that goes on before the next session can begin."""
+        self._show(headline, text, busy=True)
+        self._legend.show()
         self.retry.hide()
-        self.back.hide()
 
     def _show(self, headline: str, text: str, *, busy: bool, share: float | None = None) -> None:
         self.headline.setText(headline)

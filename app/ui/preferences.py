@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -168,11 +168,11 @@ class Settings:
 
     @property
     def recent(self) -> tuple[Path, ...]:
-        """What was opened or recorded last, newest first, as far as it is still there."""
+        """What was opened or recorded last, newest first; it may be gone by now."""
         found = self._store.value(_RECENT)
         texts = found if isinstance(found, list) else [found]
         paths = [Path(text) for text in texts if isinstance(text, str) and _is_name(text)]
-        return tuple(path for path in paths[:MOST_RECENT] if _exists(path))
+        return tuple(paths[:MOST_RECENT])
 
     def remember(self, path: Path) -> None:
         """``path`` has just been opened, or is being recorded to."""
@@ -204,6 +204,11 @@ def _is_sensible(name: str, value: Any) -> bool:
 
 def _is_name(text: str) -> bool:
     return len(text) <= _LONGEST and text.isprintable()
+
+
+def still_there(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Those that exist; where they are on a network, finding out may take a while."""
+    return tuple(path for path in paths if _exists(path))
 
 
 def _exists(path: Path) -> bool:

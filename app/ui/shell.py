@@ -22,7 +22,7 @@ from app.ui.devices import DevicesHere, devices_here, space_for_live
 from app.ui.exporting import Exporter
 from app.ui.help import HelpMenu
 from app.ui.main_window import MainWindow
-from app.ui.preferences import Preferences, Settings
+from app.ui.preferences import Preferences, Settings, still_there
 from app.ui.settings_dialog import SettingsDialog
 from app.ui.start_page import StartPage
 from live_features import weights
@@ -81,7 +81,8 @@ class Shell(QObject):
         """The page to begin from; a session that is shown is left."""
         self._then = None
         self.window.show_start()
-        self.start_page.show_recent(self._settings.recent)
+        recent = self._settings.recent
+        Background(lambda: still_there(recent), self.start_page.show_recent, self.say, self)
         self._show_choices()
         self._look_for_devices()
         self._follow(Snapshot())
@@ -172,7 +173,7 @@ class Shell(QObject):
         self._recording.hide()
         self._go_on()
         if self._then is not None:
-            self.window.message_page.show_ending()
+            self.window.show_message("Finishing", "What was heard is still being labelled.")
             self._timer.start()
 
     def _go_on(self) -> None:
@@ -180,7 +181,7 @@ class Shell(QObject):
         for conversation in [c for c in self._ending if c.join(0.0)]:
             self._ending.remove(conversation)
             self.exit_code = conversation.exit_code
-        if self._ending or self._looking is not None:
+        if self._ending:
             return
         self._timer.stop()
         then, self._then = self._then, None
@@ -188,6 +189,11 @@ class Shell(QObject):
             then()
 
     def _begin_live(self) -> None:
+        if self._looking is not None:  # at the devices, which one at a time may do
+            self._then = self._begin_live
+            self.window.show_message("Getting ready", "Looking for microphones and cameras.")
+            self._timer.start()
+            return
         run = self._preferences.live(self._line)
         self._again = self._begin_live
         # What was typed to be kept is one session; the next has a name of its own.
@@ -262,12 +268,21 @@ class Shell(QObject):
         self.start_page.show_devices(
             devices.microphone(live.microphone), devices.camera(live.camera), devices.problem
         )
+        self.record_action.setChecked(preferences.record)
         where = "They are gone when you leave them, unless you export them."
         if preferences.record:
-            needed = space_for_live(preferences.live(self._line))
-            where = f"in {preferences.recordings_folder}: {needed}"
-        self.start_page.show_recording(on=preferences.record, where=where)
-        self.record_action.setChecked(preferences.record)
+            where = f"in {preferences.recordings_folder}"
+            run = preferences.live(self._line)
+            Background(
+                lambda: space_for_live(run),
+                lambda needed: self._preferences.record and self._show_room(f"{where}: {needed}"),
+                self.say,
+                self,
+            )
+        self._show_room(where)
+
+    def _show_room(self, where: str) -> None:
+        self.start_page.show_recording(on=self._preferences.record, where=where)
         self.record_action.setStatusTip(where[:1].upper() + where[1:])
 
     def _look_for_devices(self, *, again: bool = False) -> None:
@@ -408,8 +423,9 @@ class Shell(QObject):
         self.end_action.setEnabled(goes_on)
         self._end.setVisible(goes_on and conversation is not None and conversation.is_live)
         self.close_action.setEnabled(there)
-        logged = self._logged()
-        self.export_menu.setEnabled(logged is not None and bool(logged.snapshot.utterances))
+        self.export_menu.setEnabled(
+            conversation is not None and bool(conversation.newest.utterances)
+        )
         self.help_menu.doctor_action.setEnabled(not there)
 
 

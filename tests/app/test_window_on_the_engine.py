@@ -109,6 +109,7 @@ def test_a_live_session_is_recorded_ended_and_corrected(
     assert any(isinstance(event, SessionEnded) for event in events)
 
     assert settings.recent == (folder,)
+    qtbot.waitUntil(lambda: bool(shell.start_page.recent_buttons), timeout=20_000)
     assert folder.stem in shell.start_page.recent_buttons[0].text()
     window.close()
     shell.close()
