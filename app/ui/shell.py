@@ -15,6 +15,7 @@ from app.conversation import Conversation
 from app.options import CommandLine, LiveOptions, RunOptions
 from app.session.card import SUFFIX
 from app.session.logged import LoggedSession
+from app.session.space import Space
 from app.state import Snapshot
 from app.ui.background import Background
 from app.ui.consent import ConsentCard
@@ -275,13 +276,18 @@ class Shell(QObject):
             run = preferences.live(self._line)
             Background(
                 lambda: space_for_live(run),
-                lambda needed: self._preferences.record and self._show_room(f"{where}: {needed}"),
+                lambda needed: self._show_needed(where, needed),
                 self.say,
                 self,
             )
         self._show_room(where)
 
+    def _show_needed(self, where: str, needed: Space | None) -> None:
+        if self._preferences.record:  # still
+            self._show_room(f"{where}: {needed}")
+
     def _show_room(self, where: str) -> None:
+        """Say where recordings go, or what becomes of sessions that are not recorded."""
         self.start_page.show_recording(on=self._preferences.record, where=where)
         self.record_action.setStatusTip(where[:1].upper() + where[1:])
 
