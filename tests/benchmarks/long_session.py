@@ -235,7 +235,7 @@ def measure(folder: Path, width: int, height: int) -> dict[str, object]:
         "seek": seeks,
         "scroll_1_min": _frames(bench, scrolled(60.0, 150)),
         "scroll_10_min": _frames(bench, scrolled(600.0, 100)),
-        "scroll_2_h": _frames(bench, scrolled(duration, 20)),
+        "scroll_90_min": _frames(bench, scrolled(0.75 * duration, 60)),
         "zoom": _frames(bench, zoomed(120)),
         "transcript": _frames(bench, transcript(150)),
         "rss_mb": resident_megabytes(),

@@ -139,6 +139,15 @@ class GatesView(TimePlot):
             self.addItem(line, ignoreBounds=True)
         self.getViewBox().setYRange(0, 1, padding=0)
 
+    def sketch(self, painter: QPainter, utterance: LabelledUtterance, strip: QRectF) -> None:
+        reading = utterance.reading
+        shares = reading.contributions if self.contributions else reading.gates
+        top = strip.top()
+        for modality, share in zip(MODALITIES, shares, strict=True):
+            part = QRectF(strip.left(), top, strip.width(), share * strip.height())
+            painter.fillRect(part, self._theme.modality(modality))
+            top += part.height()
+
     @property
     def utterance_bars(self) -> MutableMapping[int, TimeBar]:
         return cast(MutableMapping[int, TimeBar], self.bars)
@@ -162,6 +171,7 @@ class GatesView(TimePlot):
             bar = self.bars.get(utterance.index)
             if bar is None:
                 bar = self.bars[utterance.index] = GateBar(self.getViewBox(), self._theme)
+                bar.setParentItem(self.layer)
                 bar.show_contributions(self.contributions)
                 bar.select(utterance.index == self._selected)
             if bar.utterance is not utterance or renamed:
@@ -180,6 +190,7 @@ class GatesView(TimePlot):
         self.contributions = contributions
         for bar in self.bars.values():
             bar.show_contributions(contributions)
+        self.overview.update()
 
     def set_theme(self, theme: Theme) -> None:
         super().set_theme(theme)

@@ -283,6 +283,21 @@ class LanesView(TimePlot):
         return bool(self.open_bar.isVisible())
 
     @property
+    def height_of_lanes(self) -> float:
+        return -float(len(self._lanes))
+
+    def lane_of(self, utterance: LabelledUtterance) -> float:
+        return -float(self._lane(utterance.speaker))
+
+    def sketch(self, painter: QPainter, utterance: LabelledUtterance, strip: QRectF) -> None:
+        theme = self._theme
+        bar = lane_bar(strip)
+        painter.fillRect(bar, QColor(theme.grid))
+        high = round(min(utterance.confidence, 1.0) * bar.height())
+        colour = QColor(theme.muted) if utterance.unsure else theme.emotion(utterance.emotion)
+        painter.fillRect(QRectF(bar.left(), bar.bottom() - high, bar.width(), high), colour)
+
+    @property
     def utterance_bars(self) -> MutableMapping[int, TimeBar]:
         return cast(MutableMapping[int, TimeBar], self.bars)
 
@@ -379,6 +394,7 @@ class LanesView(TimePlot):
             bar = self.bars.get(utterance.index)
             if bar is None:
                 bar = self.bars[utterance.index] = EmotionBar(self.getViewBox(), self._theme)
+                bar.setParentItem(self.layer)
                 self._mark(utterance.index, bar)
             if moved or bar.utterance is not utterance or bar.shifted_from != shifted_from:
                 name = speaker_name(self._speakers, utterance.speaker)

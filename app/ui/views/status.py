@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar
+from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar, QWidget
 
 from app.state import Snapshot
 from app.ui.views.painting import clock
@@ -42,9 +42,12 @@ class StatusView(QStatusBar):
         self.shift = QLabel()
         self.latency = QLabel()
         self.device = QLabel()
-        for widget in (self.phase, self.progress, self.position, self.utterances, self.backlog):
+        self._usual: tuple[QWidget, ...] = (
+            *(self.phase, self.progress, self.position, self.utterances, self.backlog),
+            *(self.dropped, self.problem),
+        )
+        for widget in self._usual[:-1]:
             self.addWidget(widget)
-        self.addWidget(self.dropped)
         self.addWidget(self.problem, 1)
         for widget in (self.shift, self.latency, self.device):
             self.addPermanentWidget(widget)
@@ -61,7 +64,9 @@ class StatusView(QStatusBar):
     def show_snapshot(self, snapshot: Snapshot) -> None:
         self._newest = snapshot
         if self.currentMessage():
-            return  # it stands where the rest would
+            for widget in self._usual:
+                widget.hide()  # what is said stands in their place
+            return
         _say(self.phase, _PHASES.get(snapshot.phase, snapshot.phase))
         started = snapshot.phase in ("running", "ended")
         known = started and snapshot.duration is not None
@@ -153,6 +158,7 @@ def _say(label: QLabel, text: str, tooltip: str = "") -> None:
     """Set only what changed, and let an empty label take no room."""
     if label.text() != text:
         label.setText(text)
+    if label.isHidden() == bool(text):
         label.setVisible(bool(text))
     if label.toolTip() != tooltip:
         label.setToolTip(tooltip)

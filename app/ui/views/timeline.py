@@ -21,8 +21,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.state import Mark, Snapshot
+from app.state import LabelledUtterance, Mark, Snapshot
 from app.ui.theme import Theme, scaled_font
+from app.ui.views.overview import VEILED, Overview
 from app.ui.views.painting import clock
 
 _Bar = TypeVar("_Bar", bound="TimeBar")
@@ -34,7 +35,9 @@ _LONGEST_NOTE = 28  # characters
 _SPAN = 60.0
 _AHEAD = 2.0
 _NARROWEST = 2.0
-_VEILED = 0.35
+_COARSE = 0.5
+"""Seconds a pixel beyond which bars are drawn as strips."""
+
 _TICK_PIXELS = 70.0
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 
@@ -89,6 +92,12 @@ class TimePlot(pg.PlotWidget):
         self._note_fill = QBrush()
         self._notes = not show_times
         self._first_ahead = self._dimmed_of = 0
+        self.layer = QGraphicsRectItem()
+        self.layer.setPen(QPen(Qt.PenStyle.NoPen))
+        box.addItem(self.layer, ignoreBounds=True)
+        self.overview = Overview(box, self.lane_of, self.sketch)
+        box.sigXRangeChanged.connect(self._choose_detail)
+        box.sigResized.connect(self._choose_detail)
         self.scene().sigMouseClicked.connect(self._clicked)
 
     def enlarge(self, factor: float) -> None:
@@ -105,6 +114,30 @@ class TimePlot(pg.PlotWidget):
         """The bar of each utterance by its index."""
         raise NotImplementedError
 
+    @property
+    def height_of_lanes(self) -> float:
+        """From 0 up, or down where it is negative."""
+        return 1.0
+
+    def lane_of(self, utterance: LabelledUtterance) -> float:
+        """The y of the top of the lane that an utterance belongs to."""
+        return 1.0
+
+    def sketch(self, painter: QPainter, utterance: LabelledUtterance, strip: QRectF) -> None:
+        """Paint a bar that is only a few pixels wide into ``strip``, its lane in pixels."""
+        raise NotImplementedError
+
+    @property
+    def from_afar(self) -> bool:
+        """Whether so much is in sight that bars are but strips."""
+        return bool(self.overview.isVisible())
+
+    def _choose_detail(self, *_: object) -> None:
+        coarse = float(self.getViewBox().viewPixelSize()[0]) > _COARSE
+        if coarse != self.from_afar:
+            self.overview.setVisible(coarse)
+            self.layer.setVisible(not coarse)
+
     def dim(self, snapshot: Snapshot) -> None:
         """Draw what lies ahead of the playhead as if seen through a veil."""
         count = len(snapshot.utterances)
@@ -112,7 +145,9 @@ class TimePlot(pg.PlotWidget):
         changed = range(min(first, self._first_ahead), max(first, self._first_ahead))
         for index in (*changed, *range(self._dimmed_of, count)):
             if index in self.utterance_bars:
-                self.utterance_bars[index].setOpacity(_VEILED if index >= first else 1.0)
+                self.utterance_bars[index].setOpacity(VEILED if index >= first else 1.0)
+        height = self.height_of_lanes
+        self.overview.show_utterances(snapshot.utterances, first, min(height, 0), max(height, 0))
         self._first_ahead, self._dimmed_of = first, count
 
     def keep_only(self, count: int) -> None:
@@ -143,6 +178,8 @@ class TimePlot(pg.PlotWidget):
     def _clicked(self, event: pg.GraphicsScene.mouseEvents.MouseClickEvent) -> None:
         bars = [item for item in self.scene().items(event.scenePos()) if isinstance(item, TimeBar)]
         index = next((bar.index for bar in bars if bar.index is not None), None)
+        if index is None and self.from_afar:
+            index = self.overview.index_at(self.getViewBox().mapSceneToView(event.scenePos()))
         if index is None:
             self.clicked_at(event.scenePos())
         elif event.button() == Qt.MouseButton.RightButton:
