@@ -125,7 +125,8 @@ def _parser() -> argparse.ArgumentParser:
         "--speed",
         type=_speed,
         metavar="N",
-        help="how fast to replay: 1, 2, 0.5 … or max (default: 1 in the window, max headless)",
+        help="how fast to play, or to read without a window: 1, 2, 0.5 … or max (default: 1 in "
+        "the window, max headless)",
     )
     parser.add_argument(
         "--export", metavar="DIR", type=Path, help="write events, subtitles and a table there"

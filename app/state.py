@@ -144,9 +144,9 @@ class Snapshot:
     ``attention`` is where the utterance looked that was asked about last.
 
     Of what is played the last ``ahead`` of the utterances lie ahead of ``position``: they are known
-    because they have been played before, or the session was recorded. ``elsewhere`` pairs the index
-    of an utterance with what the other reading of the same session makes of it, where that is
-    something else.
+    because they have been played before, or the session was recorded. ``elsewhere`` holds, where a
+    session has been read twice and the label is not the same, the index of an utterance and what
+    the older and the newer reading make of it in the end.
     """
 
     version: int = 0
@@ -180,7 +180,7 @@ class Snapshot:
     refusals: int = 0
     attention: Attention | None = None
     ahead: int = 0
-    elsewhere: tuple[tuple[int, LabelledUtterance], ...] = ()
+    elsewhere: tuple[tuple[int, LabelledUtterance, LabelledUtterance], ...] = ()
     fetching: Fetching | None = None
 
     @property

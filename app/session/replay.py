@@ -33,6 +33,9 @@ _SLACK = 5.0
 _KEEP_UP = 1.0  # seconds between two pictures while the playhead races along with the reading
 
 
+_Difference = tuple[int, LabelledUtterance, LabelledUtterance]
+
+
 class Reading(Enum):
     """The two readings that a recording may have."""
 
@@ -64,7 +67,7 @@ class Replay:
         self._last: tuple[object, ...] = ()
         self._snapshot = Snapshot()
         self._compared: tuple[float, object, object, object] = (-inf, None, None, None)
-        self._elsewhere: tuple[tuple[int, LabelledUtterance], ...] = ()
+        self._elsewhere: tuple[_Difference, ...] = ()
 
     # --- The player --------------------------------------------------------------------------
 
@@ -288,7 +291,7 @@ class Replay:
             player.seek(self.duration)
             player.play()
 
-    def _find_differences(self) -> tuple[tuple[int, LabelledUtterance], ...]:
+    def _find_differences(self) -> tuple[_Difference, ...]:
         if len(self._known) < 2:
             return ()
         shown = self._known[self._showing].timeline.newest.utterances
@@ -299,7 +302,12 @@ class Replay:
         at_once = which is not self._showing
         if stale and (at_once or time.monotonic() - when >= _COMPARE_EVERY):
             self._compared = (time.monotonic(), self._showing, shown, those)
-            self._elsewhere = tuple(differing(shown, those).items())
+            found = differing(shown, those).items()
+            newer = self._showing is Reading.ANEW
+            self._elsewhere = tuple(
+                (index, *((that, shown[index]) if newer else (shown[index], that)))
+                for index, that in found
+            )
         return self._elsewhere
 
 

@@ -162,7 +162,7 @@ class Playing(QObject):
         self.anew_action.setEnabled(conversation.can_be_read_anew)
         self.anew_action.setVisible(is_session)
         self._transcript.show_difference(
-            dict(snapshot.elsewhere), as_it_was=replay.showing is Reading.AS_IT_WAS
+            {index: (then, now) for index, then, now in snapshot.elsewhere}
         )
         differences = ""
         if both:

@@ -42,6 +42,7 @@ from app.ui.views.painting import (
 )
 
 UTTERANCE_ROLE = Qt.ItemDataRole.UserRole
+_Differences = dict[int, tuple[LabelledUtterance, LabelledUtterance]]
 _Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _WRAP = int(Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
@@ -61,8 +62,7 @@ class TranscriptModel(QAbstractListModel):
         self.looked: dict[int, float] = {}
         self.ahead = 0
         self.playhead: int | None = None
-        self.elsewhere: dict[int, LabelledUtterance] = {}
-        self.as_it_was = False
+        self.elsewhere: _Differences = {}
         self._utterances: tuple[LabelledUtterance, ...] = ()
 
     def rowCount(self, parent: _Index = _NOWHERE) -> int:  # noqa: N802
@@ -102,18 +102,16 @@ class TranscriptModel(QAbstractListModel):
             self._utterances = snapshot.utterances
             self.endInsertRows()
 
-    def show_difference(self, elsewhere: dict[int, LabelledUtterance], *, as_it_was: bool) -> None:
-        """What the other reading makes of rows; ``as_it_was`` says that this is the older one."""
-        self.elsewhere, self.as_it_was = elsewhere, as_it_was
+    def show_difference(self, elsewhere: _Differences) -> None:
+        """What the older and the newer reading of the session make of rows."""
+        self.elsewhere = elsewhere
         self._changed(0, len(self._utterances) - 1, resized=True)
 
     def difference(self, row: int) -> str:
         """How the label of a row was then and is now; empty where it is the same."""
-        other = self.elsewhere.get(row)
-        if other is None:
+        if row not in self.elsewhere:
             return ""
-        shown = self._utterances[row]
-        then, now = (shown, other) if self.as_it_was else (other, shown)
+        then, now = self.elsewhere[row]
         return f"then {verdict(then)} · now {verdict(now)}"
 
     def show_looked(self, looked: dict[int, float]) -> None:
@@ -375,11 +373,11 @@ class TranscriptView(QListView):
             self.viewport().update()
             self._stay()
 
-    def show_difference(self, elsewhere: dict[int, LabelledUtterance], *, as_it_was: bool) -> None:
-        """Say in its rows what another reading makes of these utterances."""
+    def show_difference(self, elsewhere: _Differences) -> None:
+        """Say in its rows what two readings make of these utterances."""
         model = self._rows()
-        if (elsewhere, as_it_was) != (model.elsewhere, model.as_it_was):
-            model.show_difference(elsewhere, as_it_was=as_it_was)
+        if elsewhere != model.elsewhere:
+            model.show_difference(elsewhere)
 
     def show_looked(self, looked: dict[int, float]) -> None:
         """Mark the rows that the selected utterance looked at, with their shares."""
