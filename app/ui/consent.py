@@ -61,7 +61,7 @@ class ConsentCard(QDialog):
         self.agree = buttons.addButton("I &understand", QDialogButtonBox.ButtonRole.AcceptRole)
         self.refuse = buttons.addButton("&Cancel", QDialogButtonBox.ButtonRole.RejectRole)
         self.agree.setObjectName("primary")
-        self.agree.setToolTip("Begin the session; this card is not shown again")
+        self.agree.setToolTip("Go on; this card is not shown again")
         self.refuse.setToolTip("Go back; nothing is captured (Esc)")
         self.refuse.setDefault(True)
         self.refuse.setFocus()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+from collections.abc import Callable
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QFontDatabase, QIcon, QKeySequence
@@ -24,7 +25,7 @@ from PySide6.QtWidgets import (
 from app.assets import ASSETS
 from app.checks import LIBRARIES
 from app.logs import log_file
-from app.options import LiveOptions, ModelOptions
+from app.options import LiveOptions, RunOptions
 from app.ui.background import Background
 from app.ui.theme import scaled_font
 
@@ -33,17 +34,27 @@ _COLUMNS = 100  # characters of the diagnosis
 
 
 class HelpMenu:
-    """Adds the menu to ``window``; ``models`` and ``live`` are what the diagnosis looks at."""
+    """Adds the menu to ``window``.
 
-    def __init__(self, window: QMainWindow, models: ModelOptions, live: LiveOptions) -> None:
+    The diagnosis looks at what ``live`` says, a live session's options, and is begun by ``allow``,
+    because it opens devices.
+    """
+
+    def __init__(
+        self,
+        window: QMainWindow,
+        live: Callable[[], RunOptions],
+        allow: Callable[[Callable[[], None]], None],
+    ) -> None:
         self._window = window
-        self._models = models
         self._live = live
         menu = window.menuBar().addMenu("&Help")
         keys = menu.addAction("&Keyboard shortcuts", self.show_keys)
         keys.setShortcut(QKeySequence("F1"))
         keys.setStatusTip("Every key that does something")
-        self.doctor_action = menu.addAction("What &works on this machine …", self.show_diagnosis)
+        self.doctor_action = menu.addAction(
+            "What &works on this machine …", lambda: allow(self.show_diagnosis)
+        )
         self.doctor_action.setStatusTip("Looks at devices, libraries, models and speed")
         menu.addSeparator()
         about = menu.addAction("&About sdt-live", self.show_about)
@@ -64,18 +75,20 @@ class HelpMenu:
             "is listened to for half a second, the camera looked through for one.",
             wide=True,
         )
-        Background(self._diagnosis, dialog.show_text, dialog.show_text, dialog)
+        run = self._live()
+        Background(lambda: _diagnosis(run), dialog.show_text, dialog.show_text, dialog)
         dialog.open()
 
-    def _diagnosis(self) -> str:
-        from rich.console import Console  # noqa: PLC0415
 
-        from app.doctor import print_diagnosis  # noqa: PLC0415
+def _diagnosis(run: RunOptions) -> str:
+    from rich.console import Console  # noqa: PLC0415
 
-        console = Console(file=io.StringIO(), width=_COLUMNS)
-        print_diagnosis(self._models, self._live, console=console)
-        assert isinstance(console.file, io.StringIO)
-        return console.file.getvalue().strip()
+    from app.doctor import print_diagnosis  # noqa: PLC0415
+
+    assert isinstance(run.medium, LiveOptions)
+    text = io.StringIO()
+    print_diagnosis(run.models, run.medium, console=Console(file=text, width=_COLUMNS))
+    return text.getvalue().strip()
 
 
 def about_text() -> str:

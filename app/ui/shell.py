@@ -348,8 +348,9 @@ class Shell(QObject):
         self.record_action = add("&Record live sessions", "Ctrl+R", None)
         self.record_action.setCheckable(True)
         self.record_action.toggled.connect(self._set_record)
-        self.end_action = add("&End session", "Ctrl+E", self.end)
+        self.end_action = add("&End live session", "Ctrl+E", self.end)
         self._end.setDefaultAction(self.end_action)
+        self._end.setText("End session")
         self.end_action.setStatusTip("What was heard is labelled and stays in sight")
         add(None)
         self.export_menu = QMenu("E&xport", menu)
@@ -363,7 +364,9 @@ class Shell(QObject):
         settings.setMenuRole(QAction.MenuRole.PreferencesRole)
         self.close_action = add("&Close session", "Ctrl+W", self.close_session)
         self.close_action.setStatusTip("Back to the start page; what was heard is labelled first")
-        self.help_menu = HelpMenu(self.window, self._line.run.models, self._live_options)
+        self.help_menu = HelpMenu(
+            self.window, lambda: self._preferences.live(self._line), self._after_consent
+        )
         self._follow(Snapshot())
 
     def _adder(self, before: QAction) -> Callable[..., QAction]:
@@ -425,9 +428,10 @@ class Shell(QObject):
         """Offer what makes sense now."""
         conversation = self.window.conversation
         there = conversation is not None
-        goes_on = there and snapshot.phase in ("loading", "running")
-        self.end_action.setEnabled(goes_on)
-        self._end.setVisible(goes_on and conversation is not None and conversation.is_live)
+        goes_on = snapshot.phase in ("loading", "running")
+        listens = conversation is not None and conversation.is_live and goes_on
+        self.end_action.setEnabled(listens)
+        self._end.setVisible(listens)
         self.close_action.setEnabled(there)
         self.export_menu.setEnabled(
             conversation is not None and bool(conversation.newest.utterances)

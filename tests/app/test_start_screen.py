@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from synthetic_session import UTTERANCES, events, session
 
+from app.cli import main
 from app.conversation import Conversation
 from app.options import BEST_WHISPER, CommandLine, LiveOptions, ModelOptions, RunOptions
 from app.session.exports import FORMATS
@@ -31,7 +32,6 @@ from app.ui import places
 from app.ui.consent import ConsentCard
 from app.ui.main_window import MainWindow
 from app.ui.preferences import Preferences, Settings, still_there
-from app.ui.run import run_window
 from app.ui.settings_dialog import SettingsDialog
 from app.ui.shell import Shell
 
@@ -266,7 +266,9 @@ def test_ending_a_session_leaves_its_results_in_sight(
     open_shell: Callable[..., Shell], qtbot: Any
 ) -> None:
     shell = open_shell()
-    conversation = held(session(until=40.0))
+    shell.show(held(session(until=40.0)))
+    assert not shell.end_action.isEnabled(), "a recording is paused by its player"
+    conversation = held(session(until=40.0), RunOptions(LiveOptions()))
     shell.show(conversation)
     shell.begin()
     assert shell.end_action.isEnabled()
@@ -421,18 +423,34 @@ def test_help_tells_version_licences_log_and_keys(open_shell: Callable[..., Shel
         QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
-def test_a_window_without_a_path_shows_the_start_page(qapp: Any, devices: list[FakeDevice]) -> None:
-    seen: list[str] = []
+@pytest.mark.parametrize(
+    ("typed", "asks"),
+    [([], False), (["--whisper", "tiny.en"], False), (["--camera", "none"], True)],
+)
+def test_who_types_live_options_goes_straight_to_a_live_session(
+    qapp: Any, devices: list[FakeDevice], typed: list[str], asks: bool
+) -> None:
+    pages: list[str] = []
+    cards: list[bool] = []
 
     def look() -> None:
         for widget in QApplication.topLevelWidgets():
-            if isinstance(widget, MainWindow):
-                seen.append(widget.pages.currentWidget().accessibleName())
+            if isinstance(widget, MainWindow) and widget.isVisible():
+                pages.append(widget.pages.currentWidget().accessibleName())
+                cards.append(any(c.isVisible() for c in widget.findChildren(ConsentCard)))
                 widget.close()
 
-    QTimer.singleShot(200, look)
-    assert run_window(None) == 0
-    assert seen == ["Start page"]
+    timer = QTimer(interval=200)
+    timer.timeout.connect(look)
+    timer.start()
+    assert main(typed) == 0
+    timer.stop()
+    assert pages == ["Start page"]
+    assert cards == [asks]
+    assert not any(device.handed for device in devices)
+    for thread in threading.enumerate():
+        if thread.name == "beside the window":
+            thread.join(30.0)
 
 
 # --- Preferences ----------------------------------------------------------------------------------
