@@ -14,10 +14,8 @@ strictly in the order of the recording, so the same recording always gives the s
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 
 from app.corrections import Attention, Requests
@@ -34,6 +32,7 @@ from app.events import (
 )
 from app.listening import Heard, Listener, Partial, Sink, Speculation
 from app.models import Models
+from app.narrator import Narrator
 from app.pressure import Pressure
 from app.preview import LatestFrame
 from app.read_ahead import Outcome, ReadAhead, do
@@ -55,26 +54,6 @@ _PROGRESS = 0.5  # seconds of media after which it is told, on the virtual clock
 
 _PATIENCE = 0.25
 """Seconds (wall) the listener waits to hear whether a pause follows a finished sentence."""
-
-
-class Narrator:
-    """Stamps events and hands them to every sink, one at a time."""
-
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = tuple(sinks)
-        self._lock = threading.Lock()
-        self._started = time.monotonic()
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            stamped = replace(event, emitted_at=time.monotonic() - self._started)
-            for sink in self._sinks:
-                sink(stamped)
-
-    def begin(self, position: float) -> None:
-        """The session is ``position`` seconds old now, whenever the narrator was made."""
-        with self._lock:
-            self._started = time.monotonic() - position
 
 
 class Watcher:

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from app.corrections import Attention, LookBack, Request
 from app.dialogue import Facts, Line, LiveDialogue, Marker, Person, RefusedError
-from app.engine import Narrator
 from app.events import CorrectionRefused, Event, ProblemOccurred
-from app.models import load_text_encoder, resolve_device
+from app.narrator import Narrator
 from app.options import ModelOptions
 from app.session.features import FeatureLog, Vectors, fit
 from app.session.files import open_to_append
@@ -24,7 +23,6 @@ from app.session.log import EventLog
 from app.session.reader import RecordedSession
 from app.state import Snapshot
 from live_features.errors import UserFacingError
-from live_features.text import TextEncoder
 from live_features.weights import sha256_of
 from sdt_model.checkpoints import WEIGHTS, load_checkpoint
 from sdt_model.dialogues import UtteranceFeatures
@@ -56,7 +54,7 @@ class Reopened:
         self._models = models
         self._answer = answer
         self._dialogue: LiveDialogue | None = None
-        self._encoder: TextEncoder | None = None
+        self._encoder: Callable[[Sequence[str]], NDArray[np.float32]] | None = None
         self._log: EventLog | None = None
         self._features: FeatureLog | None = None
         self._may_write = True
@@ -120,6 +118,9 @@ class Reopened:
                 "correct them."
             )
         if self._encoder is None:
+            # Transformers takes seconds to import, and only corrected words need it.
+            from app.models import load_text_encoder, resolve_device  # noqa: PLC0415
+
             device = resolve_device(self._models.device)
             self._encoder = load_text_encoder(self._models, device)
         return self._encoder(texts)

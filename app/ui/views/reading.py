@@ -30,7 +30,7 @@ from app.ui.views.painting import clock, draw_modality, percent, speaker_name, s
 from live_features.emotions import MODALITIES
 
 _LOOKED_AT = 6
-_ROOM = 420  # pixels
+_ROOM = 340  # pixels
 _SHARE_ROLE = Qt.ItemDataRole.UserRole
 _INDEX_ROLE = Qt.ItemDataRole.UserRole + 1
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
