@@ -30,7 +30,9 @@ class Playable(Protocol):
     @property
     def info(self) -> MediaInfo: ...
 
-    def starting_at(self, start: float) -> Generator[AudioBlock | VideoFrame, None, None]: ...
+    def starting_at(
+        self, start: float, given_up: Callable[[], bool]
+    ) -> Generator[AudioBlock | VideoFrame, None, None]: ...
 
 
 class Player:
@@ -231,15 +233,14 @@ class Player:
                     continue
                 delay = self._step()
                 with self._changed:
-                    if not self._interrupted:
+                    if not self._is_interrupted():
                         self._changed.wait(delay)
         finally:
             self._close_items()
             if self._output is not None:
                 self._output.close()
 
-    @property
-    def _interrupted(self) -> bool:
+    def _is_interrupted(self) -> bool:
         return self._closing or self._target is not None
 
     def _go_to(self, target: float, speed: float) -> None:
@@ -250,7 +251,7 @@ class Player:
             self._output.clear()
         self._open_output(speed)
         if self._media is not None:
-            self._items = self._media.starting_at(target)
+            self._items = self._media.starting_at(target, self._is_interrupted)
         with self._changed:
             if self._target != target or self._speed != speed:
                 return
@@ -266,7 +267,7 @@ class Player:
         info = None if self._media is None else self._media.info
         if info is None or not info.has_video:
             return
-        while not (self._pictures or self._exhausted or self._interrupted):
+        while not (self._pictures or self._exhausted or self._is_interrupted()):
             if self._decoded_until > target + _FOR_A_PICTURE:
                 return
             self._decode()
@@ -306,7 +307,7 @@ class Player:
         while (
             self._decoded_until < min(here + _AHEAD * speed, limit)
             and not self._exhausted
-            and not self._interrupted
+            and not self._is_interrupted()
         ):
             self._decode()
         self._look_after_sound(here)

@@ -12,7 +12,7 @@ import functools
 import heapq
 import math
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -95,20 +95,25 @@ class RecordingSource:
                     return
                 yield item
 
-    def starting_at(self, start: float) -> Generator[AudioBlock | VideoFrame, None, None]:
+    def starting_at(
+        self, start: float, given_up: Callable[[], bool] = lambda: False
+    ) -> Generator[AudioBlock | VideoFrame, None, None]:
         """Blocks and frames from session time ``start`` on, in order, without waiting.
 
         The first block begins at ``start``; the first frame is the one that is seen then. Times of
         formats that may set their clock anew are only right if this file does not.
+
+        Where a file does not let one jump, all before ``start`` is decoded; that ends, as does all
+        else, soon after ``given_up`` says so.
         """
         contents = self._contents
         with ExitStack() as open_streams:
             streams: list[Iterator[AudioBlock | VideoFrame]] = []
             if contents.sound is not None:
-                blocks = _blocks(self._path, contents, contents.sound, start)
+                blocks = _blocks(self._path, contents, contents.sound, start, given_up)
                 streams.append(open_streams.enter_context(closing(blocks)))
             if contents.pictures is not None:
-                frames = _frames(self._path, contents, contents.pictures, start)
+                frames = _frames(self._path, contents, contents.pictures, start, given_up)
                 streams.append(open_streams.enter_context(closing(frames)))
             yield from heapq.merge(*streams, key=_complete_at)
 
@@ -296,14 +301,19 @@ def _duration(container: Any, beginnings: list[_Beginning], origin: float) -> fl
 # --- Decoding ------------------------------------------------------------------------------------
 
 
-def _decoded(path: Path, index: int, since: float | None = None) -> Generator[Any, None, None]:
+def _decoded(
+    path: Path,
+    index: int,
+    since: float | None = None,
+    given_up: Callable[[], bool] = lambda: False,
+) -> Generator[Any, None, None]:
     """The frames of one stream; packets that cannot be decoded are left out.
 
     With ``since``, on the file's own time line, those before it are passed over as far as the file
     lets one; where it leads to a place behind ``since``, none are.
     """
     if since is not None:
-        frames = _decoded_from(path, index, since)
+        frames = _decoded_from(path, index, since, given_up)
         first = next(frames, None)
         stamp = None if first is None else _stamp(first)
         if stamp is not None and stamp <= since:
@@ -311,10 +321,12 @@ def _decoded(path: Path, index: int, since: float | None = None) -> Generator[An
             yield from frames
             return
         frames.close()
-    yield from _decoded_from(path, index, None)
+    yield from _decoded_from(path, index, None, given_up)
 
 
-def _decoded_from(path: Path, index: int, since: float | None) -> Generator[Any, None, None]:
+def _decoded_from(
+    path: Path, index: int, since: float | None, given_up: Callable[[], bool]
+) -> Generator[Any, None, None]:
     with _opened(path) as container:
         stream = container.streams[index]
         stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
@@ -328,7 +340,7 @@ def _decoded_from(path: Path, index: int, since: float | None) -> Generator[Any,
                 return
         packets = container.demux(stream)
         bad_reads = 0
-        while bad_reads < _BAD_READS:
+        while bad_reads < _BAD_READS and not given_up():
             try:
                 packet = next(packets, None)
             except av.InvalidDataError:
@@ -389,12 +401,12 @@ class _Stamps:
 
 
 def _blocks(
-    path: Path, contents: _Contents, index: int, start: float
+    path: Path, contents: _Contents, index: int, start: float, given_up: Callable[[], bool]
 ) -> Generator[AudioBlock, None, None]:
     channels = contents.info.channels
     waiting = np.zeros((0, channels), np.float32)
     delivered = round(start * SAMPLE_RATE)
-    for samples in _sound(path, contents, index, start):
+    for samples in _sound(path, contents, index, start, given_up):
         waiting = np.concatenate([waiting, np.clip(samples, -1, 1)])
         while len(waiting) >= _BLOCK:
             yield AudioBlock(waiting[:_BLOCK].copy(), delivered / SAMPLE_RATE)
@@ -405,14 +417,14 @@ def _blocks(
 
 
 def _sound(
-    path: Path, contents: _Contents, index: int, start: float
+    path: Path, contents: _Contents, index: int, start: float, given_up: Callable[[], bool]
 ) -> Iterator[NDArray[np.float32]]:
     """Contiguous samples from ``start`` on, of shape (n, channels) at ``SAMPLE_RATE``."""
     channels = contents.info.channels
     stamps = _Stamps(contents)
     line = _Line(channels, start)
     passed: float | None = None  # where what was before the start ended
-    for frame in _decoded(path, index, _since(contents, start)):
+    for frame in _decoded(path, index, _since(contents, start), given_up):
         if frame.sample_rate != line.rate:
             yield line.change_rate(frame.sample_rate)
         samples = _samples(frame)
@@ -512,13 +524,13 @@ def _mixed(samples: NDArray[np.float32], layout: Any) -> NDArray[np.float32]:
 
 
 def _frames(
-    path: Path, contents: _Contents, index: int, start: float
+    path: Path, contents: _Contents, index: int, start: float, given_up: Callable[[], bool]
 ) -> Generator[VideoFrame, None, None]:
     info = contents.info
     stamps = _Stamps(contents)
     previous: float | None = None
     passed: VideoFrame | None = None
-    for frame in _decoded(path, index, _since(contents, start)):
+    for frame in _decoded(path, index, _since(contents, start), given_up):
         expected = 0.0 if previous is None else previous + 1 / info.frame_rate
         time = stamps.time(frame, expected)
         if previous is not None and time <= previous:

@@ -106,6 +106,18 @@ def test_after_the_end_there_is_nothing_more(tmp_path):
     assert len(items) <= 1  # the last picture stays
 
 
+def test_a_seek_that_nobody_waits_for_any_more_ends(tmp_path):
+    source = source_of(write_media(tmp_path / "a.mkv", noise(), pictures()))
+    asked = []
+
+    def given_up():
+        asked.append(True)
+        return len(asked) > 30
+
+    items = list(source.starting_at(0.1, given_up))
+    assert 0 < len(items) < 100
+
+
 def test_damage_is_passed_over_wherever_one_seeks(tmp_path):
     path = write_media(tmp_path / "a.mkv", noise(), pictures())
     data = bytearray(path.read_bytes())
