@@ -17,7 +17,7 @@ from live_features.errors import UserFacingError
 from live_features.media import SAMPLE_RATE
 from live_features.sources.portaudio import MicrophoneError, load_portaudio
 
-_DEAF_AFTER = 1.0
+_DEAF_AFTER = 3.0
 """Seconds without asking for sound after which an output is taken to be gone."""
 
 
