@@ -175,21 +175,24 @@ class _Line:
     def _look_for_turns(self) -> None:
         self._look_due = self._heard + _LOOK
         self._taken_over = False
-        opened = self._endpointer.open_utterance()
-        if self._find_turns is None or opened is None:
-            return
-        look = self._find_turns.look(opened.start)
-        self._taken_over = look.hint
-        if look.hint:
-            self._look_due = self._heard + _LOOK_SOON
-        if look.change is None or look.change >= opened.end:
-            return
-        if look.sure:
-            for event in self._endpointer.split(look.change):
+        while self._find_turns is not None and (opened := self._endpointer.open_utterance()):
+            look = self._find_turns.look(opened.start)
+            self._taken_over = look.hint
+            if look.hint:
+                self._look_due = self._heard + _LOOK_SOON
+            if look.change is None or look.change >= opened.end:
+                return
+            if not look.sure:
+                if (cut_off := self._endpointer.until(look.change)) is not None:
+                    # By the time it is sure, what was said before has been read.
+                    self._speculate(Speculation(Heard(cut_off, self._channel)))
+                return
+            split = self._endpointer.split(look.change)
+            for event in split:
                 self._handle(event)
-        elif (cut_off := self._endpointer.until(look.change)) is not None:
-            # By the time it is sure, what was said before has been read.
-            self._speculate(Speculation(Heard(cut_off, self._channel)))
+            if not split:
+                return
+            # Whoever took over may have been cut off in turn.
 
     def _ask(self, candidate: SpeechSegment) -> bool:
         speculation = self._speculation
