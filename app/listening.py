@@ -23,9 +23,9 @@ from live_features.media import AudioBlock
 from live_features.turns import TurnFinder
 from live_features.voice_activity import VoiceActivityDetector
 
-_LOOK, _LOOK_SOON = 8192, 2048
-"""Samples after which it is looked whether somebody else has taken over: half a second, and an
-eighth where there was a hint."""
+_LOOK, _LOOK_SOON = 10_240, 1024
+"""Samples after which it is looked whether somebody else has taken over: two thirds of a second,
+and a sixteenth of one where there was a hint."""
 _FIRST_PARTIAL = 0.9
 _PARTIAL_INTERVAL = 1.0
 

@@ -34,6 +34,7 @@ _LEAST_FRAMES = 10
 _SWITCH = 12.0  # nats that another speaker must be likelier by
 _FLOOR = 0.02
 _RECENT = 0.3  # seconds in which a hint is looked for
+_HEARD = 0.5  # probability from which on somebody counts as speaking
 _HINT = 0.2  # mean probability of another speaker that is one
 
 
@@ -134,7 +135,7 @@ class TurnFinder:
             return Look()
         times, active = times[within], _active(probabilities[within])
         path = _speakers(active, probabilities[within, 0])
-        changes = [float(times[i] + times[i + 1]) / 2 for i in np.flatnonzero(np.diff(path))]
+        changes = [_taken_over(times, active, path, int(i)) for i in np.flatnonzero(np.diff(path))]
         for at in changes:
             if since + SHORTEST_TURN < at:
                 return Look(change=at, sure=at <= now - SURE_AFTER, hint=True)
@@ -151,6 +152,18 @@ class TurnFinder:
             filtered = self._segmentation.filtered(new)
             self._filtered = torch.cat([self._filtered, filtered], dim=-1)
         return self._segmentation.judge(wave, self._filtered)[0].numpy()
+
+
+def _taken_over(
+    times: NDArray[np.floating], active: NDArray[np.float32], path: NDArray[np.int64], last: int
+) -> float:
+    """The second at which whoever has the floor up to frame ``last`` falls silent.
+
+    Where two talk at once that is later than when the other one is heard first.
+    """
+    silent = active[last + 1 :, path[last]] < _HEARD
+    end = last + 1 + int(silent.argmax()) if silent.any() else len(times) - 1
+    return float(times[end - 1] + times[end]) / 2
 
 
 def _active(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

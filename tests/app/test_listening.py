@@ -146,4 +146,4 @@ def test_who_takes_over_without_a_pause_is_noticed_before_they_have_said_much(fi
         position = block.end
         listener(block)
     assert len(noticed) == 1
-    assert change < noticed[0] < change + 0.7
+    assert change < noticed[0] < change + 0.75
