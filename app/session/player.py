@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -13,6 +14,8 @@ from live_features.errors import UserFacingError
 from live_features.media import AudioBlock, MediaInfo, VideoFrame
 from live_features.playback import PlaybackError, SoundOutput
 from live_features.tempo import FASTEST, SLOWEST, Tempo
+
+_log = logging.getLogger(__name__)
 
 SPEEDS = (0.5, 1.0, 1.5, 2.0, 4.0)
 
@@ -125,6 +128,7 @@ class Player:
         with self._changed:
             self._target = max(0.0, time)
             self._ended = False
+            self._problem = ""
             self._changed.notify_all()
 
     def set_speed(self, speed: float) -> None:
@@ -223,22 +227,37 @@ class Player:
 
     def _run(self) -> None:
         try:
-            while True:
-                with self._changed:
-                    if self._closing:
-                        return
-                    target, speed = self._target, self._speed
-                if target is not None:
-                    self._go_to(target, speed)
-                    continue
-                delay = self._step()
-                with self._changed:
-                    if not self._is_interrupted():
-                        self._changed.wait(delay)
+            while not self._closing:
+                try:
+                    self._move()
+                except Exception as error:  # noqa: BLE001 - what was read stays in sight
+                    self._break_off(error)
         finally:
             self._close_items()
             if self._output is not None:
                 self._output.close()
+
+    def _move(self) -> None:
+        with self._changed:
+            target, speed = self._target, self._speed
+        if target is not None:
+            self._go_to(target, speed)
+            return
+        delay = self._step()
+        with self._changed:
+            if not self._is_interrupted():
+                self._changed.wait(delay)
+
+    def _break_off(self, error: Exception) -> None:
+        _log.warning("playing broke off", exc_info=error)
+        self._hear_no_more()
+        with self._changed:
+            self._base = self._now()
+            self._target = None
+            self._playing, self._ended = False, True
+            self._problem = (
+                "The media cannot be played from here on; go somewhere else, or read on."
+            )
 
     def _is_interrupted(self) -> bool:
         return self._closing or self._target is not None

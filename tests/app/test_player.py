@@ -213,6 +213,38 @@ def test_media_that_vanish_end_with_a_sentence(tmp_path: Path) -> None:
         assert "a.mkv" in it.player.problem
 
 
+def test_a_picture_that_cannot_be_made_breaks_off_playing_until_one_goes_elsewhere(
+    tmp_path: Path,
+) -> None:
+    class Spoilt(RecordingSource):
+        def starting_at(self, start: float, given_up=lambda: False):
+            for item in super().starting_at(start, given_up):
+                if isinstance(item, VideoFrame) and 0.4 < item.time < 0.6:
+                    yield VideoFrame(spoil, item.time)
+                else:
+                    yield item
+
+    def spoil() -> np.ndarray:
+        raise ValueError("no such format")
+
+    source = Spoilt(film(tmp_path / "a.mkv", seconds=1.0), VirtualClock())
+    player = Player(source, Shown(), limit=lambda: np.inf, end=lambda: 1.0, new_output=silent)
+    player.start()
+    player.play()
+    until(lambda: player.ended)
+    assert "cannot be played" in player.problem
+    player.seek(0.7)
+    player.play()
+    until(lambda: player.ended)
+    assert player.problem == ""
+    player.close()
+    assert player.join(5.0)
+
+
+def silent(channels: int) -> SoundOutput:
+    return SoundOutput(channels, FakeOutput(channels=0))
+
+
 def test_a_player_may_be_closed_before_it_began() -> None:
     player = Player(None, LatestFrame(), limit=lambda: 0.0, end=lambda: 0.0)
     player.close()
