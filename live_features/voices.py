@@ -20,8 +20,10 @@ from transformers.audio_utils import mel_filter_bank
 from live_features.media import SAMPLE_RATE
 from live_features.speaker_weights import read_weights
 
+SHORTEST = 0.5
+"""Seconds; what is shorter is repeated until it is that long."""
 STEP = 0.25
-"""Seconds; speech is repeated from its beginning until it is a multiple of that, and twice it.
+"""Seconds of which a multiple is listened to, in the middle of the speech.
 
 For every length that it meets, oneDNN keeps a megabyte of made-to-measure code and weights.
 """
@@ -95,10 +97,13 @@ class VoiceEncoder(nn.Module):
     @torch.inference_mode()
     def embed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """The voice of mono speech at 16 kHz: float32 (192,), unit length."""
+        shortest, longest = round(SHORTEST * SAMPLE_RATE), round(LONGEST * SAMPLE_RATE)
+        if len(samples) < shortest:
+            samples = np.resize(samples, shortest)
         step = round(STEP * SAMPLE_RATE)
-        samples = np.resize(samples, max(-(-len(samples) // step), 2) * step)
-        spare = max(0, len(samples) - round(LONGEST * SAMPLE_RATE))
-        samples = samples[spare // 2 : len(samples) - (spare - spare // 2)]
+        length = min(len(samples) // step * step, longest)
+        first = (len(samples) - length) // 2
+        samples = samples[first : first + length]
         mels = self._mels(torch.from_numpy(np.ascontiguousarray(samples, np.float32)))
         voice = self(mels[None])[0]
         return F.normalize(voice, dim=0).numpy()
