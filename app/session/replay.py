@@ -18,6 +18,9 @@ from app.state import LabelledUtterance, SessionState, Snapshot
 _COMPARE_EVERY = 0.5
 """Seconds (wall) after which two readings, of which one still grows, are compared again."""
 
+_LOOK_EVERY = 0.5
+"""Seconds (wall) between two looks at a session that is still being opened."""
+
 _LEAD = 3.0
 """Seconds that reading must be ahead of playing for there to be time for provisional labels."""
 
@@ -64,6 +67,7 @@ class Replay:
         self._duration: float | None = None
         self._player: Player | None = None
         self._version = 0
+        self._looked = -inf
         self._last: tuple[object, ...] = ()
         self._snapshot = Snapshot()
         self._compared: tuple[float, object, object, object] = (-inf, None, None, None)
@@ -228,6 +232,11 @@ class Replay:
             known, player = self._known.get(self._showing), self._player
             if known is None or player is None or not known.timeline.begun:
                 return self._told(doing, doing.phase, doing.message)
+            if known.timeline.as_recorded and not known.timeline.ended:
+                # Showing every step of opening would take longer than opening.
+                if time.monotonic() - self._looked < _LOOK_EVERY:
+                    return self._snapshot
+                self._looked = time.monotonic()
             if self._racing:
                 self._race(player)
             position = self._read_until if self._racing else player.position
