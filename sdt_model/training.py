@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import cast
 
 import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sdt_model.dialogues import Dialogue, collate
 from sdt_model.distillation import distillation_loss
@@ -36,7 +38,11 @@ class TrainingOptions:
     loses a modality altogether (no camera, no microphone) and, where it did not, that an utterance
     does; at least one stays. ``permute_speakers`` draws new speaker numbers for every dialogue, so
     that a number means "same" or "other", never a character. ``prefix_probability`` is the chance
-    that a dialogue is cut after a random utterance, as a live conversation is.
+    that a dialogue is cut after a random utterance, as a live conversation is. ``text_alone`` is
+    the chance that a dialogue keeps nothing but its words, where it has any.
+
+    ``average_decay`` keeps a moving average of the weights over the steps (Polyak & Juditsky 1992),
+    which is what dev is scored with and what the model ends with: one step of noise less decides.
 
     ``mixed_precision`` runs the model in bfloat16 where torch holds that to be safe; weights,
     losses and the optimiser stay in float32.
@@ -53,17 +59,21 @@ class TrainingOptions:
     modality_dropout: float = 0.0
     permute_speakers: bool = False
     prefix_probability: float = 0.0
+    text_alone: float = 0.0
+    average_decay: float | None = None
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise SDTError(f"the training option {name} must be at least 1")
-        for name in ("modality_dropout", "prefix_probability"):
+        for name in ("modality_dropout", "prefix_probability", "text_alone"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SDTError(f"the training option {name} must be between 0 and 1")
         if self.patience is not None and self.patience < 1:
             raise SDTError("the training option patience must be at least 1")
+        if self.average_decay is not None and not 0 <= self.average_decay < 1:
+            raise SDTError("the training option average_decay must be at least 0 and below 1")
         if self.learning_rate <= 0:
             raise SDTError("the training option learning_rate must be above 0")
 
@@ -115,26 +125,34 @@ def fit(
     model.to(device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=options.learning_rate, weight_decay=options.l2)
+    average = None
+    if options.average_decay is not None:
+        average = AveragedModel(
+            model, multi_avg_fn=get_ema_multi_avg_fn(options.average_decay), use_buffers=True
+        )
+    judged = model if average is None else cast(SDT, average.module)
     history: list[EpochReport] = []
     best_weights = _copy_weights(model)
     run = _fingerprint(model, train, dev, options)
     if resume is not None and resume.exists():
-        history, best_weights = _load_state(resume, run, model, optimiser)
+        history, best_weights = _load_state(resume, run, model, average, optimiser)
 
     epochs = range(len(history) + 1, options.epochs + 1)
     for epoch in track(epochs, "Training", disable=not show_progress):
         if _stalled(history, options.patience):
             break
-        losses = _train_epoch(model, optimiser, train, options, epoch=epoch, device=device)
-        scores = evaluate(model, dev, device=device).fused
+        losses = _train_epoch(model, average, optimiser, train, options, epoch=epoch, device=device)
+        scores = evaluate(judged, dev, device=device).fused
         report = EpochReport(epoch, *losses, scores.weighted_f1, scores.accuracy)
         history.append(report)
         if _best(history) is report:
-            best_weights = _copy_weights(model)
+            best_weights = _copy_weights(judged)
         if on_epoch is not None:
             on_epoch(report)
         if resume is not None:
-            _save_state(resume, run, model, optimiser, history=history, best_weights=best_weights)
+            _save_state(
+                resume, run, model, average, optimiser, history=history, best_weights=best_weights
+            )
     model.load_state_dict(best_weights)
     model.eval()
     return FitResult(tuple(history), _best(history))
@@ -155,6 +173,11 @@ def augment(
         dialogue = dialogue.prefix(int(rng.integers(1, len(dialogue) + 1)))
     if options.permute_speakers:
         dialogue = replace(dialogue, speakers=rng.permutation(speakers)[dialogue.speakers])
+    # Nothing is drawn for what is off, so that runs without it stay what they were.
+    if options.text_alone and rng.random() < options.text_alone:
+        alone = dialogue.present & (np.arange(3) == 0)
+        if alone[:, 0].all():
+            dialogue = replace(dialogue, present=alone)
     if options.modality_dropout:
         lost = rng.random((len(dialogue), 3)) < options.modality_dropout
         lost |= rng.random(3) < options.modality_dropout
@@ -170,6 +193,7 @@ def augment(
 
 def _train_epoch(
     model: SDT,
+    average: AveragedModel | None,
     optimiser: torch.optim.Optimizer,
     dialogues: Sequence[Dialogue],
     options: TrainingOptions,
@@ -206,6 +230,8 @@ def _train_epoch(
             optimiser.zero_grad()
             loss.total.backward()
             optimiser.step()
+            if average is not None:
+                average.update_parameters(model)
             terms = torch.stack([loss.total, loss.task, loss.students, loss.divergence])
             count = sum(len(dialogue) for dialogue in varied)
             sums += terms.detach().cpu().double().numpy() * count
@@ -273,6 +299,7 @@ def _save_state(
     path: Path,
     run: str,
     model: SDT,
+    average: AveragedModel | None,
     optimiser: torch.optim.Optimizer,
     *,
     history: Sequence[EpochReport],
@@ -282,6 +309,7 @@ def _save_state(
         "run": run,
         "history": [asdict(report) for report in history],
         "model": model.state_dict(),
+        "average": None if average is None else average.state_dict(),
         "optimiser": optimiser.state_dict(),
         "best_weights": best_weights,
     }
@@ -291,7 +319,11 @@ def _save_state(
 
 
 def _load_state(
-    path: Path, run: str, model: SDT, optimiser: torch.optim.Optimizer
+    path: Path,
+    run: str,
+    model: SDT,
+    average: AveragedModel | None,
+    optimiser: torch.optim.Optimizer,
 ) -> tuple[list[EpochReport], dict[str, Tensor]]:
     data = io.BytesIO(read_bytes(path))
     try:
@@ -307,5 +339,7 @@ def _load_state(
             "start with the same ones, or delete it to start anew"
         )
     model.load_state_dict(state["model"])
+    if average is not None:
+        average.load_state_dict(state["average"])
     optimiser.load_state_dict(state["optimiser"])
     return [EpochReport(**report) for report in state["history"]], state["best_weights"]

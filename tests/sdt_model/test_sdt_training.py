@@ -125,9 +125,12 @@ def test_training_leaves_the_callers_generator_alone() -> None:
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_a_resumed_run_ends_like_one_that_never_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [OPTIONS, replace(OPTIONS, average_decay=0.9)])
+def test_a_resumed_run_ends_like_one_that_never_stopped(
+    tmp_path: Path, options: TrainingOptions
+) -> None:
     whole, cut = new_model(), new_model()
-    expected = train(whole)
+    expected = train(whole, options)
     state = tmp_path / "runs" / "state.pt"
 
     def stop(report: EpochReport) -> None:
@@ -135,15 +138,17 @@ def test_a_resumed_run_ends_like_one_that_never_stopped(tmp_path: Path) -> None:
             raise PowerCutError
 
     with pytest.raises(PowerCutError):
-        train(cut, resume=state, on_epoch=stop)
+        train(cut, options, resume=state, on_epoch=stop)
     resumed = new_model()
     epochs: list[int] = []
-    assert train(resumed, resume=state, on_epoch=lambda r: epochs.append(r.epoch)) == expected
+    assert (
+        train(resumed, options, resume=state, on_epoch=lambda r: epochs.append(r.epoch)) == expected
+    )
     assert epochs == [2, 3, 4]  # the second was cut off before its state was written
     assert_equal_weights(whole, resumed)
 
     again = new_model()
-    assert train(again, resume=state) == expected
+    assert train(again, options, resume=state) == expected
     assert_equal_weights(whole, again)
     assert [path.name for path in state.parent.iterdir()] == ["state.pt"]
 
@@ -192,6 +197,41 @@ def test_lost_modalities_never_leave_an_utterance_with_nothing() -> None:
     assert {int(kept.sum()) for kept in whole} == {1, 2, 3}
 
 
+def test_some_dialogues_keep_their_words_alone() -> None:
+    rng = np.random.default_rng(0)
+    options = TrainingOptions(text_alone=0.4, modality_dropout=0.3)
+    whole = replace(random_dialogue(20), present=np.ones((20, 3), bool))
+    alone = 0
+    for _ in range(200):
+        present = augment(whole, 3, options, rng).present
+        assert present.any(axis=1).all()
+        alone += not present[:, 1:].any()
+    assert 80 <= alone <= 130  # 40 %, and the 9 % of the rest that lose both otherwise
+    wordless = replace(whole, present=np.ones((20, 3), bool))
+    wordless.present[4, 0] = False
+    kept = [augment(wordless, 3, replace(options, modality_dropout=0), rng) for _ in range(20)]
+    assert all(dialogue.present[4, 1:].all() for dialogue in kept)
+
+
+def test_averaged_weights_are_those_that_dev_was_scored_with() -> None:
+    options = replace(OPTIONS, epochs=6, average_decay=0.8)
+    averaged, plain = new_model(), new_model()
+    result = train(averaged, options)
+    assert evaluate(averaged, telling_dialogues(5, seed=1)).fused.weighted_f1 == (
+        result.best.dev_weighted_f1
+    )
+    unaveraged = train(plain, replace(OPTIONS, epochs=6))
+    # Training itself goes the same way.
+    assert [e.loss for e in result.history] == [e.loss for e in unaveraged.history]
+    assert any(
+        not torch.equal(tensor, plain.state_dict()[name])
+        for name, tensor in averaged.state_dict().items()
+    )
+    still = new_model()
+    train(still, replace(options, average_decay=0.0))
+    assert_equal_weights(still, plain)
+
+
 def test_permuted_speakers_stay_the_same_people() -> None:
     rng = np.random.default_rng(0)
     dialogue = random_dialogue(20)
@@ -217,6 +257,8 @@ def test_class_weights_are_inverse_frequencies() -> None:
         {"batch_size": 0},
         {"modality_dropout": 1.5},
         {"prefix_probability": -1},
+        {"text_alone": 2},
+        {"average_decay": 1.0},
         {"patience": 0},
         {"learning_rate": 0},
     ],
