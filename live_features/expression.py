@@ -8,12 +8,13 @@ gave to photographs.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
@@ -150,10 +152,20 @@ class ExpressionNetwork(nn.Module):
 
 
 class ExpressionEncoder:
-    """A trained network, ready for crops; calling it changes nothing, so any thread may."""
+    """A trained network, ready for crops; calling it changes nothing, so any thread may.
+
+    Normalisations are folded into the convolutions before them, which saves time and changes what
+    is said by rounding alone.
+    """
 
     def __init__(self, network: ExpressionNetwork) -> None:
-        self._network = network.eval().requires_grad_(False)
+        """``network`` is copied and stays as it is."""
+        network = copy.deepcopy(network).eval().requires_grad_(False)
+        for module in network.modules():
+            if isinstance(module, nn.Sequential) and isinstance(module[1], nn.BatchNorm2d):
+                module[0] = fuse_conv_bn_eval(cast(nn.Conv2d, module[0]), module[1])
+                module[1] = nn.Identity()
+        self._network = network.to(memory_format=torch.channels_last)
 
     @classmethod
     def load(cls, folder: Path) -> ExpressionEncoder:
@@ -186,7 +198,7 @@ class ExpressionEncoder:
         with torch.inference_mode():
             for part in _slices(len(crops)):
                 faces = normalise(torch.from_numpy(crops[part]).float())
-                embedded = self._network.embed(faces)
+                embedded = self._network.embed(faces.to(memory_format=torch.channels_last))
                 embeddings[part] = embedded.numpy()
                 probabilities[part] = self._network.classifier(embedded).softmax(dim=1).numpy()
         return embeddings, probabilities
