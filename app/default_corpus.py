@@ -28,7 +28,7 @@ from live_features.emotions import EMOTIONS
 from live_features.endpointing import Endpointer, speech_span
 from live_features.errors import UserFacingError
 from live_features.expression import ExpressionEncoder
-from live_features.expression_training import held_out
+from live_features.expression_training import Faces, copies, held_out, read_faces
 from live_features.media import AudioBlock
 from live_features.sources.recording import RecordingSource
 from live_features.text import TextEncoder
@@ -159,27 +159,29 @@ def voice_banks(
 
 
 def face_banks(folder: Path, encoder: ExpressionEncoder, seed: int) -> dict[str, Bank]:
-    """FER2013 embeddings of pictures the expression network was not trained on.
-
-    Train and dev share the held-out part of its training file, test is the public test file.
-    """
-    with np.load(folder / "train.npz", allow_pickle=False) as train:
-        kept = held_out(train["labels"], seed)
-        images, labels = train["images"][kept], train["labels"][kept].astype(np.int64)
-    with np.load(folder / "public_test.npz", allow_pickle=False) as public:
-        test = Bank(
-            _embed(encoder, public["images"]),
-            public["labels"].astype(np.int64),
-            np.arange(len(public["labels"])),
-        )
-    vectors = _embed(encoder, images)
-    for_dev = np.random.default_rng(seed).random(len(labels)) < 0.2
-    persons = np.arange(len(labels))
+    """FER2013 embeddings of pictures the expression network was not trained on."""
     return {
-        "train": Bank(vectors[~for_dev], labels[~for_dev], persons[~for_dev]),
-        "dev": Bank(vectors[for_dev], labels[for_dev], persons[for_dev]),
-        "test": test,
+        split: Bank(_embed(encoder, faces.images), faces.labels, np.arange(len(faces.labels)))
+        for split, faces in unseen_faces(folder, seed).items()
     }
+
+
+def unseen_faces(folder: Path, seed: int) -> dict[str, Faces]:
+    """Pictures that an expression network of this ``seed`` was not trained on.
+
+    Train and dev share the held-out part of its training file, test is the public test file. Copies
+    of a picture of dev or test are not in train, and none of test in dev.
+    """
+    known, test = read_faces(folder / "train.npz"), read_faces(folder / "public_test.npz")
+    kept = held_out(known.labels, seed)
+    for_dev = np.random.default_rng(seed).random(len(kept)) < 0.2
+    parts = {}
+    others = test.images
+    for split, members in (("dev", kept[for_dev]), ("train", kept[~for_dev])):
+        chosen = members[~copies(known.images[members], others)]
+        parts[split] = Faces(known.images[chosen], known.labels[chosen])
+        others = np.concatenate((others, parts[split].images))
+    return parts | {"test": test}
 
 
 class Drawer:
