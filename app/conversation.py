@@ -13,6 +13,7 @@ from app.corrections import LookBack, Requests
 from app.events import CorrectionRefused, Event, HistoryChanged, ProblemOccurred
 from app.options import LiveOptions, RunOptions
 from app.preview import LatestFrame
+from app.priority import give_way
 from app.reading import Opened, opened, read
 from app.session.logged import LoggedSession, Notes
 from app.session.reader import RecordedSession, is_session
@@ -196,6 +197,8 @@ class Conversation:
             self._correct_as_it_was(replay, self._show_as_it_was(replay, self._session))
             if self.stopping.is_set():
                 return
+        # What plays and the window come first.
+        give_way()
         read(
             self._opened or self._open_files(),
             replay.reading,
@@ -207,6 +210,7 @@ class Conversation:
             requests=self.requests,
             fetching=self._fetch,
             provisional=replay.has_time_for_provisional,
+            background=True,
         )
 
     def _correct_as_it_was(self, replay: Replay, timeline: Timeline) -> None:

@@ -35,6 +35,7 @@ from app.models import Models
 from app.narrator import Narrator
 from app.pressure import Pressure
 from app.preview import LatestFrame
+from app.priority import give_way
 from app.read_ahead import Outcome, ReadAhead, do
 from app.recogniser import Recogniser, Work
 from app.workers import AheadStage, Stage, ThreadStage, Turns
@@ -114,6 +115,7 @@ class LiveEngine:
         answer: Callable[[Attention], None] | None = None,
         keep: Callable[[int, UtteranceFeatures], None] | None = None,
         provisional: Callable[[], bool] | None = None,
+        background: bool = False,
     ) -> None:
         """``progress`` is told the media time; ``speakers`` fixes how many people there are.
 
@@ -123,7 +125,8 @@ class LiveEngine:
         into ``requests`` is done while the session runs, and later by :meth:`serve`; ``answer``
         gets the answers. ``keep`` is handed the features of every utterance, by its index, before
         its label is told. On the virtual clock ``provisional``, if there is one, is asked whether
-        there is time to read what is still being spoken, too.
+        there is time to read what is still being spoken, too; with ``background`` its threads then
+        give way to all others of the program.
         """
         self._source = source
         self._clock = clock
@@ -133,6 +136,7 @@ class LiveEngine:
         self._stopping = stopping or threading.Event()
         self._ahead = ahead
         self._provisional = provisional
+        self._begin = give_way if background else None
         self._position = self._progress_due = 0.0
 
         self._tell = Narrator(sinks)
@@ -147,6 +151,7 @@ class LiveEngine:
             effort=lambda: self._pressure.effort,
             answer=answer,
             keep=keep,
+            begin=self._begin,
         )
         self._requests = requests or Requests()
         self._backlog = _Backlog(self._tell, self._pressure)
@@ -253,11 +258,14 @@ class LiveEngine:
         self, stages: ExitStack, watcher: Watcher
     ) -> tuple[Stage[AudioBlock], Stage[VideoFrame]]:
         """The same, but what comes of it is told in the order of the recording."""
-        turns = self._turns = Turns("recogniser", size=_TURNS, between=self._do_requests)
+        begin = self._begin
+        turns = self._turns = Turns(
+            "recogniser", size=_TURNS, between=self._do_requests, begin=begin
+        )
         stages.callback(turns.finish)
         self._requests.call(turns.nudge)
         stages.callback(self._requests.call, None)
-        ahead = ReadAhead(self._recogniser, self._tell)
+        ahead = ReadAhead(self._recogniser, self._tell, begin=begin)
         stages.callback(ahead.close)
         listener = self._listener_ahead(ahead)
 
@@ -265,9 +273,9 @@ class LiveEngine:
             return ahead.outcome(partial(listener, block))
 
         stages.callback(lambda: turns.put(partial(do, ahead.outcome(listener.flush))))
-        listening = AheadStage("listener", turns, hear, do)
+        listening = AheadStage("listener", turns, hear, do, begin=begin)
         stages.callback(listening.finish)
-        watching = AheadStage("watcher", turns, watcher.look, watcher.tell)
+        watching = AheadStage("watcher", turns, watcher.look, watcher.tell, begin=begin)
         stages.callback(watching.finish)
         return listening, watching
 

@@ -28,10 +28,13 @@ class ReadAhead:
     calls; all on one thread.
     """
 
-    def __init__(self, recogniser: Recogniser, tell: Sink) -> None:
+    def __init__(
+        self, recogniser: Recogniser, tell: Sink, *, begin: Callable[[], object] | None = None
+    ) -> None:
+        """``begin`` is called in each of the threads that read, first of all."""
         self._recogniser = recogniser
         self._tell = tell
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader", initializer=begin)
         self._outcome: Outcome = []
         self._paused: dict[int | None, Prepared] = {}
 

@@ -138,6 +138,7 @@ def read(
     sinks: Sequence[Callable[[Event], None]] = (),
     requests: Requests | None = None,
     provisional: Callable[[], bool] | None = None,
+    background: bool = False,
     fetching: Progress | None = None,
 ) -> None:
     """Load the models, read to the end, write the recording and the export.
@@ -149,7 +150,8 @@ def read(
     event, and ``fetching`` how far a model is that has to be fetched first. Setting ``end``, or
     ``stop`` where there is no ``end``, ends early, with everything heard so far labelled and
     exported. Of what is still being spoken in a recording readings are made while ``provisional``
-    says so.
+    says so; with ``background`` a recording is read only while the program's other threads leave
+    time for it.
 
     Raises:
         UserFacingError: the medium or the models are at fault.
@@ -181,6 +183,7 @@ def read(
         answer=lambda attention: state.show(attention=attention),
         keep=None if recorder is None else _features_to(recorder),
         provisional=provisional,
+        background=background,
     )
     if recorder is not None:
         recorder.begin(engine.note_problem)

@@ -80,11 +80,13 @@ class Recogniser:
         effort: Callable[[], Effort] = Effort,
         answer: Callable[[Attention], None] | None = None,
         keep: Callable[[int, UtteranceFeatures], None] | None = None,
+        begin: Callable[[], object] | None = None,
     ) -> None:
         """``speakers`` fixes how many people there are.
 
         The first that is heard is not labelled but makes known the voices of those named in
-        ``enrol``, one after the other. ``answer`` and ``keep`` are the dialogue's.
+        ``enrol``, one after the other. ``answer`` and ``keep`` are the dialogue's; ``begin`` is
+        called in the thread that measures voices, first of all.
         """
         self._models = models
         self._timeline = timeline
@@ -98,7 +100,7 @@ class Recogniser:
         )
         reference = models.checkpoint.shift
         self._measure_shift = None if reference is None else ShiftMeter(reference)
-        self._measuring = ThreadPoolExecutor(1, thread_name_prefix="voice")
+        self._measuring = ThreadPoolExecutor(1, thread_name_prefix="voice", initializer=begin)
         self._prepared: dict[int | None, Prepared] = {}
         self._enrolling = deque(enrol)
         self._enrolment: list[NDArray[np.float32]] = []

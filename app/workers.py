@@ -30,7 +30,8 @@ class ThreadStage(Generic[T]):
 
     With ``lossy`` a full queue loses its oldest item; otherwise :meth:`put` waits for room. Of what
     is offered only the newest item of each urgency is kept; it is handled once the queue is empty,
-    the highest urgency first. ``between`` is called before the next item after each :meth:`nudge`.
+    the highest urgency first. ``between`` is called before the next item after each :meth:`nudge`,
+    ``begin`` in the thread before anything else.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class ThreadStage(Generic[T]):
         size: int,
         lossy: bool = False,
         between: Callable[[], object] | None = None,
+        begin: Callable[[], object] | None = None,
     ) -> None:
         self._handle = handle
+        self._begin = begin
         self._between = between
         self._nudged = False
         self._size = size
@@ -97,6 +100,8 @@ class ThreadStage(Generic[T]):
 
     def _run(self) -> None:
         try:
+            if self._begin is not None:
+                self._begin()
             while True:
                 if self._nudged:
                     self._nudged = False
@@ -129,9 +134,14 @@ class Turns(ThreadStage[Callable[[], object]]):
     """Does one thing after the other, in the order in which they were put."""
 
     def __init__(
-        self, name: str, *, size: int, between: Callable[[], object] | None = None
+        self,
+        name: str,
+        *,
+        size: int,
+        between: Callable[[], object] | None = None,
+        begin: Callable[[], object] | None = None,
     ) -> None:
-        super().__init__(name, self._do, size=size, between=between)
+        super().__init__(name, self._do, size=size, between=between, begin=begin)
 
     @staticmethod
     def _do(act: Callable[[], object]) -> None:
@@ -142,12 +152,18 @@ class AheadStage(Generic[T, U]):
     """Works on items at once, on a thread of its own, and tells the outcome in its turn."""
 
     def __init__(
-        self, name: str, turns: Turns, work: Callable[[T], U], tell: Callable[[U], object]
+        self,
+        name: str,
+        turns: Turns,
+        work: Callable[[T], U],
+        tell: Callable[[U], object],
+        *,
+        begin: Callable[[], object] | None = None,
     ) -> None:
         self._turns = turns
         self._work = work
         self._tell = tell
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=begin)
 
     def put(self, item: T) -> None:
         outcome = self._thread.submit(self._work, item)

@@ -542,7 +542,7 @@ def _write(
             ),
             "left_out": left_out,
             "left_out_rule": "blank, or a copy of a held-out or public-test picture",
-            "public_test": "used once, for the figure below",
+            "public_test": "chooses nothing; the figure below is its",
         },
         "command": (
             "python -m live_features.expression_training --data FER2013_FOLDER "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,6 +18,12 @@ from app.ui.availability import ignore_foreign_plugins
 from app.ui.main_window import MainWindow
 from app.ui.preferences import Settings
 from app.ui.shell import Shell
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds for which a thread keeps Python to itself while others want it.
+
+The window's thread asks for it many times in a frame, and the usual 5 ms would add up.
+"""
 
 _PATIENCE = 5.0  # seconds given to the work to end after the window has closed
 
@@ -38,6 +45,7 @@ def run_window(
     code of the conversation that was shown last.
     """
     ignore_foreign_plugins()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     app = QApplication.instance() or QApplication(["sdt-live"])
     assert isinstance(app, QApplication)
     app.setStyle("Fusion")
