@@ -177,7 +177,7 @@ def train_expression(
     falls evenly to nothing at the end of the second. Interrupted, training goes on from the last
     finished epoch when called again with the same settings; of an epoch not yet reached the
     wind-down may be added or changed.
-    ``public_test.npz`` is used once, for the card's final figure.
+    Nothing is learned or chosen from ``public_test.npz``, which gives the card's final figure.
 
     Raises :class:`UserFacingError` where the data or the teacher do not fit.
     """
@@ -542,7 +542,7 @@ def _write(
             ),
             "left_out": left_out,
             "left_out_rule": "blank, or a copy of a held-out or public-test picture",
-            "public_test": "chooses nothing; the figure below is its",
+            "public_test": "nothing was learned or chosen from it; read for the figure below",
         },
         "command": (
             "python -m live_features.expression_training --data FER2013_FOLDER "
