@@ -1,12 +1,12 @@
 """Whether the window keeps up while everything else computes.
 
-    xvfb-run -a uv run python -m tests.benchmarks.ui
+    xvfb-run -a -s "-screen 0 1920x1200x24" uv run python -m tests.benchmarks.ui
 
 Opens the demo in the real window, which is read as fast as the machine can while it plays, and
 times every frame: what the window's thread takes to look at the session and to paint what has
 changed. Then the same reading without a window says what the window costs it. The start is that of
 ``sdt-live --demo`` in a process of its own, from the command to the first picture of the window and
-to the first sound that is read. Where there is a display, ``xvfb-run -a`` is not needed.
+to the first sound that is read. Where there is a display, ``xvfb-run`` is not needed.
 """
 
 from __future__ import annotations
