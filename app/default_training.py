@@ -117,7 +117,7 @@ OPTIONS = TrainingOptions(
     text_alone=0.12,
     average_decay=0.998,
 )
-"""How the weights that ship are trained, and what ``sdt-train store`` starts from."""
+"""How the weights that ship are trained; without the last two, how ``sdt-train store`` trains."""
 
 
 def train_default(

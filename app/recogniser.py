@@ -291,10 +291,12 @@ class Recogniser:
 
     def _enrol(self, heard: Heard) -> None:
         self._enrolment.append(heard.segment.speech)
-        speech = np.concatenate(self._enrolment)
-        if len(speech) < ENROLMENT_SECONDS * SAMPLE_RATE:
+        length = sum(len(part) for part in self._enrolment)
+        if length < ENROLMENT_SECONDS * SAMPLE_RATE:
             return
-        voice = self._identify.enrol(self._models.encode_voice.embed(speech))
+        # Each stretch by itself: of what is longer only the middle would be listened to.
+        voices = [self._models.encode_voice.embed(part) * len(part) for part in self._enrolment]
+        voice = self._identify.enrol(np.sum(voices, axis=0) / length)
         self._dialogue.meet(f"voice {voice}", heard.segment.end, self._enrolling.popleft())
         self._enrolment = []
         self._ask_for_enrolment(heard.segment.end)

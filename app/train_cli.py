@@ -66,7 +66,8 @@ def _train_on_features(options: argparse.Namespace, command: str) -> None:
     console = rich.get_console()  # the progress bar's: it keeps lines above the bar
     if options.recipe == "store":
         material = stored_material(options.features)
-        preset = Preset(CONFIG, OPTIONS)
+        # An average over steps wants more of them than small corpora give.
+        preset = Preset(CONFIG, replace(OPTIONS, text_alone=0.0, average_decay=None))
     else:
         material = public_material(options.features, options.recipe)
         preset = PRESETS[options.recipe]

@@ -52,7 +52,9 @@ def desk(qtbot: Any, folder: Path) -> Iterator[Desk]:
     conversation.begin()
     replay = window.playing.replay
     assert replay is not None
-    qtbot.waitUntil(lambda: replay.is_complete)
+    bar = window.playing.transport
+    qtbot.waitUntil(lambda: replay.is_complete and bar.isVisible(), timeout=20_000)
+    qtbot.waitUntil(lambda: "Speaker 2" in bar.slider.tip(10.0), timeout=20_000)
     if replay.player.playing:
         qtbot.keyClick(window, Qt.Key.Key_Space)
     assert not replay.player.playing
