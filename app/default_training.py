@@ -182,7 +182,7 @@ def train_default(
     )
     options = replace(OPTIONS, seed=seed)
 
-    def on_epoch(epoch: EpochReport) -> None:
+    def on_epoch(epoch: EpochReport, _: SDT) -> None:
         report(
             f"Epoch {epoch.epoch}: loss {epoch.loss:.3f}, "
             f"dev weighted F1 {epoch.dev_weighted_f1:.4f}"

@@ -245,8 +245,8 @@ class _Run:
             held_out_weighted_f1=result.best.dev_weighted_f1,
         )
 
-    def _on_epoch(self, epoch: EpochReport) -> None:
-        scores = evaluate(self.model, self._test, device=self._device).fused
+    def _on_epoch(self, epoch: EpochReport, model: SDT) -> None:
+        scores = evaluate(model, self._test, device=self._device).fused
         figures = EpochFigures(epoch.epoch, scores.weighted_f1, scores.accuracy)
         self._tested = [*self._tested[: epoch.epoch - 1], figures]
         log = json.dumps([asdict(figures) for figures in self._tested], indent=2)

@@ -107,7 +107,7 @@ def fit(
     *,
     device: torch.device | str = "cpu",
     resume: Path | None = None,
-    on_epoch: Callable[[EpochReport], None] | None = None,
+    on_epoch: Callable[[EpochReport, SDT], None] | None = None,
     show_progress: bool = False,
 ) -> FitResult:
     """Train ``model`` in place on standardised dialogues; it ends with the best epoch's weights.
@@ -116,8 +116,8 @@ def fit(
     the same start gives the same end, and on the CPU bit for bit. With ``resume`` the state is
     written to that file after every epoch, and an interrupted run that is started again with the
     same arguments goes on from there to the numbers that it would have reached; only ``epochs`` and
-    ``patience`` may differ. ``on_epoch`` hears of every epoch before its state is written, so it
-    hears again of one that was interrupted in between.
+    ``patience`` may differ. ``on_epoch`` hears of every epoch, with the model that dev was scored
+    with, before its state is written, so it hears again of one that was interrupted in between.
 
     Raises :class:`SDTError` when data, options or the state do not fit, or when the loss diverges.
     """
@@ -148,7 +148,7 @@ def fit(
         if _best(history) is report:
             best_weights = _copy_weights(judged)
         if on_epoch is not None:
-            on_epoch(report)
+            on_epoch(report, judged)
         if resume is not None:
             _save_state(
                 resume, run, model, average, optimiser, history=history, best_weights=best_weights

@@ -32,7 +32,7 @@ from sdt_model.config import SDTConfig
 from sdt_model.dialogues import Dialogue, UtteranceFeatures, collate
 from sdt_model.incremental import DialogueEmotions, IncrementalSDT, UtteranceEmotion
 from sdt_model.model import SDT, SDTOutput
-from sdt_model.training import EpochReport, TrainingOptions, fit
+from sdt_model.training import TrainingOptions, fit
 
 LENGTHS = (1, 10, 50, 100, 200, 400)
 SHIPPED_LENGTH = 200
@@ -165,7 +165,7 @@ def time_training(device: str) -> tuple[float, float]:
     )
     ends, resumed, plain = [], [], []
 
-    def plain_epoch(_: EpochReport) -> None:
+    def plain_epoch(*_: object) -> None:
         # Between two epochs of ``fit``, so that whatever else the machine does meets both.
         ends.append(perf_counter())
         for first in range(0, len(dialogues), BATCH):

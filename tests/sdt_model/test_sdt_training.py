@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_model_whatever_else_draws() -> None:
     first, second, third = new_model(), new_model(), new_model()
     one = train(first)
     torch.manual_seed(12345)
-    two = train(second, on_epoch=lambda _: torch.manual_seed(0))
+    two = train(second, on_epoch=lambda *_: torch.manual_seed(0))
     assert one == two
     assert_equal_weights(first, second)
     assert train(third, replace(OPTIONS, seed=7)) != one
@@ -133,7 +133,7 @@ def test_a_resumed_run_ends_like_one_that_never_stopped(
     expected = train(whole, options)
     state = tmp_path / "runs" / "state.pt"
 
-    def stop(report: EpochReport) -> None:
+    def stop(report: EpochReport, _: SDT) -> None:
         if report.epoch == 2:
             raise PowerCutError
 
@@ -141,9 +141,8 @@ def test_a_resumed_run_ends_like_one_that_never_stopped(
         train(cut, options, resume=state, on_epoch=stop)
     resumed = new_model()
     epochs: list[int] = []
-    assert (
-        train(resumed, options, resume=state, on_epoch=lambda r: epochs.append(r.epoch)) == expected
-    )
+    again = train(resumed, options, resume=state, on_epoch=lambda r, _: epochs.append(r.epoch))
+    assert again == expected
     assert epochs == [2, 3, 4]  # the second was cut off before its state was written
     assert_equal_weights(whole, resumed)
 
@@ -230,6 +229,18 @@ def test_averaged_weights_are_those_that_dev_was_scored_with() -> None:
     still = new_model()
     train(still, replace(options, average_decay=0.0))
     assert_equal_weights(still, plain)
+
+
+def test_whoever_hears_of_an_epoch_sees_the_weights_that_dev_was_scored_with() -> None:
+    heard: list[tuple[float, float]] = []
+
+    def note(report: EpochReport, model: SDT) -> None:
+        scores = evaluate(model, telling_dialogues(5, seed=1)).fused
+        heard.append((scores.weighted_f1, report.dev_weighted_f1))
+
+    train(new_model(), replace(OPTIONS, epochs=4, average_decay=0.8), on_epoch=note)
+    assert len(heard) == 4
+    assert all(seen == scored for seen, scored in heard)
 
 
 def test_permuted_speakers_stay_the_same_people() -> None:
