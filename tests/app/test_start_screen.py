@@ -470,7 +470,7 @@ def test_preferences_are_read_back_as_they_were_saved() -> None:
         text_encoder="somebody/encoder",
         checkpoint="/models/Ä b",
         record=True,
-        recordings="/tmp/here",
+        recordings="/recordings/Ä b",
         colours="light",
     )
     Settings().save(wanted)

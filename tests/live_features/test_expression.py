@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -253,25 +254,33 @@ def test_training_ends_in_files_the_encoder_loads(data: Path, tmp_path: Path) ->
     assert ExpressionEncoder.load(out)(some_crops(1))[1].shape == (1, 7)
 
 
+def interrupt_in_second_epoch(
+    monkeypatch: pytest.MonkeyPatch, data: Path, out: Path, settings: dict[str, Any]
+) -> None:
+    """Begin a training and break it off before its second epoch has been kept."""
+    evaluate = expression_training.evaluate
+    finished = 0
+
+    def interrupted(*arguments: Any) -> object:
+        nonlocal finished
+        finished += 1
+        if finished == 2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(expression_training, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_expression(data, out, **settings)
+    monkeypatch.undo()
+
+
 def test_an_interrupted_training_goes_on_where_it_stopped(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train_expression(data, tmp_path / "whole", seed=2, epochs=2, batch_size=16)
 
-    evaluate = expression_training.evaluate
-    finished = 0
-
-    def interrupted(*arguments: object) -> object:
-        nonlocal finished
-        finished += 1
-        if finished == 2:
-            raise KeyboardInterrupt
-        return evaluate(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(expression_training, "evaluate", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_expression(data, tmp_path / "out", seed=2, epochs=2, batch_size=16)
-    monkeypatch.undo()
+    settings = {"seed": 2, "epochs": 2, "batch_size": 16}
+    interrupt_in_second_epoch(monkeypatch, data, tmp_path / "out", settings)
     with pytest.raises(UserFacingError, match="other settings"):
         train_expression(data, tmp_path / "out", seed=3, epochs=2, batch_size=16)
     resumed = train_expression(data, tmp_path / "out", seed=2, epochs=2, batch_size=16)
@@ -287,20 +296,7 @@ def test_a_training_can_be_wound_down_while_it_runs(
     assert "--epochs 9" in whole["command"]
     assert "--wind-down 1 3" in whole["command"]
 
-    evaluate = expression_training.evaluate
-    finished = 0
-
-    def interrupted(*arguments: object) -> object:
-        nonlocal finished
-        finished += 1
-        if finished == 2:
-            raise KeyboardInterrupt
-        return evaluate(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(expression_training, "evaluate", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_expression(data, tmp_path / "out", **settings)
-    monkeypatch.undo()
+    interrupt_in_second_epoch(monkeypatch, data, tmp_path / "out", settings)
     resumed = train_expression(data, tmp_path / "out", wind_down=(1, 3), **settings)
     assert resumed["sha256"] == whole["sha256"]
 
@@ -337,20 +333,7 @@ def test_a_second_generation_starts_from_its_teacher_and_goes_on_where_it_stoppe
     taught, teacher = (ExpressionEncoder.load(f)(faces)[0] for f in (still, tmp_path / "first"))
     assert np.corrcoef(taught.ravel(), teacher.ravel())[0, 1] > 0.9
 
-    evaluate = expression_training.evaluate
-    finished = 0
-
-    def interrupted(*arguments: object) -> object:
-        nonlocal finished
-        finished += 1
-        if finished == 2:
-            raise KeyboardInterrupt
-        return evaluate(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(expression_training, "evaluate", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_expression(data, tmp_path / "out", **settings)
-    monkeypatch.undo()
+    interrupt_in_second_epoch(monkeypatch, data, tmp_path / "out", settings)
     resumed = train_expression(data, tmp_path / "out", **settings)
     assert resumed["sha256"] == whole["sha256"]
 
