@@ -225,11 +225,13 @@ class MainWindow(QMainWindow):
                 self._columns.setStretchFactor(column, part)
             self._columns.setSizes([100 * share, 100 * (100 - share)])
         self.pages.setCurrentIndex(0 if nothing_yet else 1)
-        self.message_page.show_snapshot(snapshot)
+        if nothing_yet:
+            self.message_page.show_snapshot(snapshot)
         lost = dict(snapshot.devices).get("microphone", "")
         sentence = snapshot.message or lost
         self.banner.setVisible(bool(sentence) and not nothing_yet)
-        self.banner.setText(sentence)
+        if sentence != self.banner.text():
+            self.banner.setText(sentence)
 
     def _show_frame(self, frame: VideoFrame | None) -> None:
         if frame is not None:

@@ -267,6 +267,27 @@ def test_it_follows_the_present_until_the_user_looks_elsewhere(
     assert plot.viewRange()[0][1] > 260.0
 
 
+def test_a_playhead_moves_at_every_second_look_and_jumps_at_once(open_window: Open) -> None:
+    state = session()
+    window = open_window(state)
+    window.bridge.stop()
+    shown: list[float] = []
+    window.bridge.session_changed.connect(lambda snapshot: shown.append(snapshot.position))
+    began = state.snapshot().position
+    window.bridge.poll()  # nothing has changed
+
+    for step in range(1, 6):
+        state.show(position=began + step / 30)
+        window.bridge.poll()
+    assert shown == pytest.approx([began + step / 30 for step in (1, 3, 5)])
+
+    state.show(position=began + 60.0)
+    window.bridge.poll()
+    state(labelled(len(UTTERANCES)))
+    window.bridge.poll()
+    assert shown[3:] == [began + 60.0, began + 60.0]
+
+
 def test_the_transcript_stays_where_the_user_scrolled(open_window: Open, qtbot: Any) -> None:
     state = long_session(60)
     window = open_window(state)

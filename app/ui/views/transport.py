@@ -86,12 +86,22 @@ class TimeSlider(QWidget):
         shown = (self.position, self.duration, self._read_until, self._loop)
         if shown == (position, duration, read_until, loop):
             return
+        before = self._look()
         if duration != self.duration:
             self._marks = None
         self.position, self.duration = position, duration
         self._read_until, self._loop = read_until, loop
-        self.setAccessibleDescription(f"{clock(position)} of {clock(duration)}")
+        if self._look() == before:
+            return
+        said = f"{clock(position)} of {clock(duration)}"
+        if said != self.accessibleDescription():
+            self.setAccessibleDescription(said)
         self.update()
+
+    def _look(self) -> tuple[object, ...]:
+        """What can be told apart by eye, to half a pixel."""
+        here, read = self.x_of(self.position), self.x_of(self._read_until)
+        return round(2 * here), round(2 * read), self.duration, self._loop
 
     def show_utterances(
         self, utterances: tuple[LabelledUtterance, ...], speakers: tuple[str, ...]
@@ -260,6 +270,7 @@ class Transport(QWidget):
         self.setAccessibleName("Playing")
         self.slider = TimeSlider(theme)
         self._play = play
+        self._playing = False
         self._earlier, self._later = earlier, later
         self.time = QLabel()
         self.time.setAccessibleName("Time")
@@ -334,9 +345,14 @@ class Transport(QWidget):
         self._icons = {shape: _icon(shape, ink) for shape in ("play", "pause", "back", "on")}
         self._earlier.setIcon(self._icons["back"])
         self._later.setIcon(self._icons["on"])
-        self.show_playing(self._play.text() == "Pause")
+        self._show_play(self._playing)
 
     def show_playing(self, playing: bool) -> None:
+        if playing != self._playing:
+            self._show_play(playing)
+
+    def _show_play(self, playing: bool) -> None:
+        self._playing = playing
         self._play.setText("Pause" if playing else "Play")
         self._play.setIcon(self._icons["pause" if playing else "play"])
         self._play.setToolTip(f"{self._play.text()} (Space)")

@@ -11,6 +11,7 @@ from PySide6.QtGui import (
     QPainterPath,
     QPaintEvent,
     QPen,
+    QPixmap,
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -45,6 +46,8 @@ class VideoView(QWidget):
         self.faces: tuple[FaceSeen, ...] = ()
         self._speakers: tuple[str, ...] = ()
         self._has_video = False
+        self._boxes = QPixmap()
+        self._boxes_look: tuple[object, ...] = ()
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
@@ -108,8 +111,24 @@ class VideoView(QWidget):
         painter.fillRect(self.rect(), QColor("#07090C"))
         place = self._place(self._image)
         painter.drawImage(place, self._image)
-        for face in self.faces:
-            self._draw_face_box(painter, place, face)
+        if self.faces:
+            painter.drawPixmap(QPointF(0, 0), self._drawn_faces(place))
+
+    def _drawn_faces(self, place: QRectF) -> QPixmap:
+        """All boxes with their tags; they change less often than the picture below them."""
+        ratio = self.devicePixelRatioF()
+        look = (self.faces, self._theme, self._speakers, place, self.size(), ratio, self.font())
+        if look != self._boxes_look:
+            self._boxes_look = look
+            self._boxes = QPixmap(self.size() * ratio)
+            self._boxes.setDevicePixelRatio(ratio)
+            self._boxes.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(self._boxes)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            for face in self.faces:
+                self._draw_face_box(painter, place, face)
+            painter.end()
+        return self._boxes
 
     def _place(self, image: QImage) -> QRectF:
         """Where the frame lies, centred, with its own aspect ratio."""
