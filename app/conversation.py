@@ -102,6 +102,21 @@ class Conversation:
         """Hear no more: what was heard is still labelled. Returns at once, from any thread."""
         self.ending.set()
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is to be heard or seen of live input just now."""
+        return (
+            self._opened is not None and self._opened.live is not None and self._opened.live.paused
+        )
+
+    def pause(self, on: bool) -> None:
+        """Pause live input, or go on with it; returns at once, from any thread.
+
+        Nothing that devices deliver meanwhile is read, shown or recorded.
+        """
+        if self._opened is not None and (live := self._opened.live) is not None:
+            (live.pause if on else live.resume)()
+
     def close(self) -> None:
         """End the session, and all that can be done with it. Returns at once, from any thread."""
         self.stopping.set()

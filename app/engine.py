@@ -28,6 +28,8 @@ from app.events import (
     FacesSeen,
     ProblemOccurred,
     SessionEnded,
+    SessionPaused,
+    SessionResumed,
     SessionStarted,
 )
 from app.listening import Heard, Listener, Partial, Sink, Speculation
@@ -41,7 +43,15 @@ from app.recogniser import Recogniser, Work
 from app.workers import AheadStage, Stage, ThreadStage, Turns
 from live_features.errors import UserFacingError
 from live_features.faces import FaceAnalyser, FaceFrame, FaceTimeline
-from live_features.media import AudioBlock, Clock, DeviceNotice, MediaSource, VideoFrame
+from live_features.media import (
+    AudioBlock,
+    CapturePaused,
+    CaptureResumed,
+    Clock,
+    DeviceNotice,
+    MediaSource,
+    VideoFrame,
+)
 from sdt_model.dialogues import UtteranceFeatures
 
 _AUDIO_BLOCKS = 256
@@ -365,6 +375,11 @@ class LiveEngine:
                             lost=item.lost,
                         )
                     )
+                case CapturePaused(time=now):
+                    self._say(SessionPaused(media_time=now))
+                case CaptureResumed(time=now):
+                    self._tell.begin(now / (self._clock.speed or 1.0))
+                    self._say(SessionResumed(media_time=now))
             self._position = max(self._position, now)
             if self._progress is not None:
                 self._note_progress(self._progress, now)

@@ -61,6 +61,23 @@ class SessionStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SessionPaused(Event):
+    """From here on nothing was heard, seen or recorded, until :class:`SessionResumed`.
+
+    Session time stands still meanwhile, but for a second of silence that stands for the pause.
+    """
+
+    kind: ClassVar[str] = "session_paused"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionResumed(Event):
+    """What devices deliver is listened to again."""
+
+    kind: ClassVar[str] = "session_resumed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SpeechStarted(Event):
     """Somebody began to speak at ``media_time``; ``channel`` is None on a shared line."""
 

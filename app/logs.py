@@ -14,6 +14,8 @@ from app.events import (
     Event,
     ProblemOccurred,
     SessionEnded,
+    SessionPaused,
+    SessionResumed,
     SessionStarted,
     UtteranceDropped,
 )
@@ -67,6 +69,10 @@ def log_event(event: Event) -> None:
         case DeviceChanged():
             lost = f", {event.lost:.2f} s of sound lost" if event.lost else ""
             _log.warning("%s: %s %s%s (%s)", at, event.device, event.code, lost, event.message)
+        case SessionPaused():
+            _log.info("%s: paused", at)
+        case SessionResumed():
+            _log.info("%s: resumed", at)
         case EffortChanged(without=without) if without:
             _log.warning("%s: too slow for this machine, without %s", at, ", ".join(without))
         case EffortChanged():

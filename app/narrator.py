@@ -19,14 +19,17 @@ class Narrator:
         self._sinks = tuple(sinks)
         self._lock = threading.Lock()
         self._started = time.monotonic()
+        self._told = 0.0
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            stamped = replace(event, emitted_at=time.monotonic() - self._started)
+            # Set back by a pause, its clock waits until nothing is out of order.
+            self._told = max(self._told, time.monotonic() - self._started)
+            stamped = replace(event, emitted_at=self._told)
             for sink in self._sinks:
                 sink(stamped)
 
     def begin(self, position: float) -> None:
-        """The session is ``position`` seconds old now, whenever the narrator was made."""
+        """The session is ``position`` seconds old now, whatever the clock on the wall says."""
         with self._lock:
             self._started = time.monotonic() - position

@@ -25,6 +25,7 @@ from live_features.clocks import RealClock, VirtualClock
 from live_features.errors import UserFacingError
 from live_features.fetching import Progress
 from live_features.media import Clock, MediaInfo, MediaSource
+from live_features.sources.pausing import LiveInput, PausableSource
 from live_features.sources.recording import RecordingSource
 from live_features.weights import sha256_of
 
@@ -38,7 +39,8 @@ class Opened:
     records it where that was asked for.
 
     ``run`` is what was asked for, completed by what a recorded session says about itself.
-    ``recording`` is the source where it is no live one, which may be read from anywhere meanwhile.
+    ``recording`` is the source where it is no live one, which may be read from anywhere meanwhile;
+    ``live`` the one that can be paused.
     """
 
     run: RunOptions
@@ -47,6 +49,7 @@ class Opened:
     log: EventLog | None
     recorder: Recorder | None
     recording: RecordingSource | None
+    live: PausableSource | None = None
 
 
 @contextmanager
@@ -59,9 +62,11 @@ def opened(run: RunOptions) -> Iterator[Opened]:
     """
     with ExitStack() as stack:
         recording: RecordingSource | None = None
+        live: PausableSource | None = None
         if isinstance(run.medium, LiveOptions):
             clock: Clock = RealClock()
-            source: MediaSource = _live_source(run.medium)
+            live = PausableSource(_live_source(run.medium))
+            source: MediaSource = live
         else:
             clock = VirtualClock() if run.speed is None else RealClock(run.speed)
             session = RecordedSession(run.medium) if is_session(run.medium) else None
@@ -78,7 +83,7 @@ def opened(run: RunOptions) -> Iterator[Opened]:
                 run.record, _card(run, source.info), source.info, patient=clock.speed is None
             )
             source = recorder.tee(source)
-        yield Opened(run, clock, source, log, recorder, recording)
+        yield Opened(run, clock, source, log, recorder, recording, live)
 
 
 def _completed(run: RunOptions, session: RecordedSession) -> RunOptions:
@@ -115,7 +120,7 @@ def space_needed(run: RunOptions, source: MediaSource) -> Space | None:
     return None if run.record is None else space_for(source.info, run.record)
 
 
-def _live_source(live: LiveOptions) -> MediaSource:
+def _live_source(live: LiveOptions) -> LiveInput:
     # Only live input needs what opens devices: reading a recording works without PortAudio.
     from live_features.sources.live import LiveSource  # noqa: PLC0415
     from live_features.sources.microphone import Microphone  # noqa: PLC0415

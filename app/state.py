@@ -25,6 +25,8 @@ from app.events import (
     ProblemOccurred,
     Reading,
     SessionEnded,
+    SessionPaused,
+    SessionResumed,
     SessionStarted,
     ShiftMeasured,
     SpeakerColoured,
@@ -135,7 +137,9 @@ class Snapshot:
     ``without`` names what is left out while the machine cannot keep up, ``devices`` maps a device
     that is not as it should be to the sentence about it. ``shift`` says how far text, audio and
     visual lie from training, see :class:`ShiftMeasured`. ``fetching`` is how far a model is that is
-    fetched before the session can begin. ``version`` grows with every change.
+    fetched before the session can begin. ``paused`` says that live input is paused, ``playing`` how
+    a recording plays: ``playing``, ``paused`` or ``waiting`` until more of it has been read; it is
+    empty for live input. ``version`` grows with every change.
 
     Of what was corrected: ``colours`` are those that people chose for speakers, None for the
     theme's; ``left`` holds the speakers that nobody is any more; ``on`` the modalities that are
@@ -182,6 +186,8 @@ class Snapshot:
     ahead: int = 0
     elsewhere: tuple[tuple[int, LabelledUtterance, LabelledUtterance], ...] = ()
     fetching: Fetching | None = None
+    paused: bool = False
+    playing: str = ""
 
     @property
     def newest(self) -> LabelledUtterance | None:
@@ -262,18 +268,13 @@ class SessionState:
                     duration=event.duration,
                     has_video=event.has_video,
                 )
+            case SessionPaused() | SessionResumed():
+                self._set(paused=isinstance(event, SessionPaused))
             case SpeechStarted():
                 self._open[event.channel] = event.media_time
                 self._set(speaking_since=min(self._open.values()))
             case SpeechEnded():
-                self._open.pop(event.channel, None)
-                if self._speed == 1.0:
-                    after = event.emitted_at - event.end
-                    self._endpoints[event.start, event.end] = after
-                    # Of what became no utterance nobody will ask.
-                    while len(self._endpoints) > _MOST_ENDPOINTS:
-                        del self._endpoints[next(iter(self._endpoints))]
-                self._set(speaking_since=min(self._open.values(), default=None))
+                self._end_speech(event)
             case UtteranceDropped():
                 self._dropped[event.reason] += 1
                 self._set(dropped=tuple(sorted(self._dropped.items())), provisional=None)
@@ -326,6 +327,7 @@ class SessionState:
                 self._set(
                     phase="ended",
                     message="",
+                    paused=False,
                     speaking_since=None,
                     provisional=None,
                     backlog=0.0,
@@ -333,6 +335,15 @@ class SessionState:
                 )
             case _:
                 self._apply_correction(event)
+
+    def _end_speech(self, event: SpeechEnded) -> None:
+        self._open.pop(event.channel, None)
+        if self._speed == 1.0:
+            self._endpoints[event.start, event.end] = event.emitted_at - event.end
+            # Of what became no utterance nobody will ask.
+            while len(self._endpoints) > _MOST_ENDPOINTS:
+                del self._endpoints[next(iter(self._endpoints))]
+        self._set(speaking_since=min(self._open.values(), default=None))
 
     def _apply_correction(self, event: Event) -> None:
         now = self._now

@@ -53,6 +53,10 @@ class VideoFrame:
         self._lock = threading.Lock()
         self.time = time
 
+    def at(self, time: float) -> VideoFrame:
+        """The same picture, seen at another time."""
+        return VideoFrame(lambda: self.image, time)
+
     @property
     def image(self) -> NDArray[np.uint8]:
         """uint8 RGB of shape (height, width, 3); may be asked for by any thread."""
@@ -102,6 +106,20 @@ class DeviceNotice:
     lost: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class CapturePaused:
+    """Somebody paused live input at ``time``, in seconds of the session."""
+
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureResumed:
+    """Live input goes on at ``time``."""
+
+    time: float
+
+
 class MediaSource(Protocol):
     """Anything that delivers blocks, frames and notices in the order of their time, once.
 
@@ -111,7 +129,9 @@ class MediaSource(Protocol):
     @property
     def info(self) -> MediaInfo: ...
 
-    def __iter__(self) -> Iterator[AudioBlock | VideoFrame | DeviceNotice]: ...
+    def __iter__(
+        self,
+    ) -> Iterator[AudioBlock | VideoFrame | DeviceNotice | CapturePaused | CaptureResumed]: ...
 
     def close(self) -> None:
         """Release the medium; iteration in another thread ends at the next item."""

@@ -26,7 +26,15 @@ from app.session.files import OpenFile, RawFile, open_raw, write_whole
 from app.session.log import EventLog
 from app.session.media_writer import MediaWriter
 from live_features.errors import UserFacingError
-from live_features.media import AudioBlock, DeviceNotice, MediaInfo, MediaSource, VideoFrame
+from live_features.media import (
+    AudioBlock,
+    CapturePaused,
+    CaptureResumed,
+    DeviceNotice,
+    MediaInfo,
+    MediaSource,
+    VideoFrame,
+)
 
 _FRAMES = 32  # more than a second, in which a slow disk may be waited for
 _MOST_SOUND = 300.0  # seconds that wait for a disk before it counts as broken
@@ -295,9 +303,11 @@ class _Tee:
     def info(self) -> MediaInfo:
         return self._source.info
 
-    def __iter__(self) -> Iterator[AudioBlock | VideoFrame | DeviceNotice]:
+    def __iter__(
+        self,
+    ) -> Iterator[AudioBlock | VideoFrame | DeviceNotice | CapturePaused | CaptureResumed]:
         for item in self._source:
-            if not isinstance(item, DeviceNotice):
+            if isinstance(item, AudioBlock | VideoFrame):
                 self._take(item)
             yield item
 

@@ -276,6 +276,8 @@ class Replay:
                 utterances=utterances,
                 ahead=len(utterances) - len(now.utterances),
                 elsewhere=elsewhere,
+                paused=False,
+                playing=_playing(player),
                 speaking_since=None if unread else now.speaking_since,
                 provisional=None if unread else now.provisional,
                 **known.people(now, utterances),
@@ -356,6 +358,12 @@ class _Known:
             "speakers": now.speakers + newest.speakers[known:needed],
             "colours": now.colours + newest.colours[len(now.colours) : needed],
         }
+
+
+def _playing(player: Player) -> str:
+    if not player.playing:
+        return "paused"
+    return "waiting" if player.waiting else "playing"
 
 
 def _same(before: tuple[object, ...], now: tuple[object, ...]) -> bool:

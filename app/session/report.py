@@ -12,12 +12,7 @@ from typing import Any
 from app.assets import DEFAULT_CHECKPOINT
 from app.corrections import SENSES
 from app.session.logged import LoggedSession
-from app.session.report_style import (
-    SPEAKER_COLOURS,
-    face_symbols,
-    inline_face,
-    style_sheet,
-)
+from app.session.report_style import face_symbols, inline_face, speaker_classes, style_sheet
 from app.session.report_timeline import clock, escaped, opinion, percent, timeline
 from app.session.summary import (
     SpeakerSummary,
@@ -47,7 +42,7 @@ _CAVEATS = (
 def report(session: LoggedSession) -> str:
     """A whole page: no script, nothing fetched, every word of the session escaped."""
     snapshot = session.snapshot
-    style = style_sheet()
+    style = style_sheet(snapshot.colours)
     # Only this very style may apply and nothing may load, whatever a transcript holds.
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -375,7 +370,7 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def _chip(name: str, speaker: int) -> str:
-    return f'<span class="chip s-{speaker % SPEAKER_COLOURS}"><bdi>{escaped(name)}</bdi></span>'
+    return f'<span class="chip {speaker_classes(speaker)}"><bdi>{escaped(name)}</bdi></span>'
 
 
 def _count(number: int, thing: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from live_features.emotions import EMOTIONS, MODALITIES
@@ -62,7 +63,12 @@ DARK = Colours(
     speakers=("#B497F6", "#DDA868", "#55C6CF", "#F090C0", "#B4CC66", "#A3B6D0"),
 )
 
-SPEAKER_COLOURS = len(LIGHT.speakers)
+_SPEAKER_COLOURS = len(LIGHT.speakers)
+
+
+def speaker_classes(speaker: int) -> str:
+    """What gives a speaker's name its colour: the theme's, and before that the chosen one."""
+    return f"s-{speaker % _SPEAKER_COLOURS} p-{speaker}"
 
 
 def ink_on(fill: str) -> str:
@@ -76,11 +82,20 @@ def ink_on(fill: str) -> str:
     return "#10151C" if luminance > 0.2 else "#FFFFFF"
 
 
-def style_sheet() -> str:
-    """The whole style of the report; light, dark where the reader's system is, light on paper."""
+def style_sheet(chosen: Sequence[str | None] = ()) -> str:
+    """The whole style of the report; light, dark where the reader's system is, light on paper.
+
+    ``chosen`` are the colours that people gave to speakers, None for those of the theme.
+    """
+    people = "\n".join(
+        f".p-{speaker}{{--c:{colour};--i:{ink_on(colour)}}}"
+        for speaker, colour in enumerate(chosen)
+        if colour is not None
+    )
     return (
         f"{_variables(LIGHT)}\n"
-        f"@media screen and (prefers-color-scheme: dark) {{\n{_variables(DARK)}\n}}\n{_RULES}"
+        f"@media screen and (prefers-color-scheme: dark) {{\n{_variables(DARK)}\n}}\n"
+        f"{people}\n{_RULES}"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from app.session.logged import LoggedSession
-from app.session.report_style import SPEAKER_COLOURS, face
+from app.session.report_style import face, speaker_classes
 from app.session.summary import shifts, speaker_name
 from app.state import LabelledUtterance, Snapshot, emotion_of
 from live_features.emotions import EMOTIONS, MODALITIES
@@ -142,7 +142,7 @@ def _lane_head(snapshot: Snapshot, speaker: int, top: float) -> str:
     return (
         f'<line class="ground" x1="{_GUTTER:g}" x2="{_WIDTH - _RIGHT:g}" y1="{ground:g}" '
         f'y2="{ground:g}"/>'
-        f'<g class="s-{speaker % SPEAKER_COLOURS}"><title>{escaped(name)}</title>'
+        f'<g class="{speaker_classes(speaker)}"><title>{escaped(name)}</title>'
         f'<rect class="fill" x="0" y="{middle - 12:g}" width="{width:g}" height="24" rx="12"/>'
         f'<text class="name" x="{width / 2:g}" y="{middle + 4.5:g}" text-anchor="middle">'
         f"{escaped(short)}</text></g>"

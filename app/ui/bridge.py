@@ -18,8 +18,8 @@ class Bridge(QObject):
     """Looks at the session and the newest frame 30 times a second, in the window's thread.
 
     ``session_changed`` carries a :class:`~app.state.Snapshot` and fires only when its version has
-    grown; where only the playhead has moved on, that is told at every second look. ``frame_changed`` carries
-    a :class:`~live_features.media.VideoFrame` not seen before.
+    grown; where only the playhead has moved on, that is told at every second look.
+    ``frame_changed`` carries a :class:`~live_features.media.VideoFrame` not seen before.
     """
 
     session_changed = Signal(object)

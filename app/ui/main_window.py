@@ -49,6 +49,7 @@ from live_features.media import VideoFrame
 
 _SMALLEST_TYPE = 10.0  # points
 _SAID_MS = 8000
+_PAUSED = "Paused: nothing is heard, seen or recorded until you resume (Ctrl+Shift+P)."
 
 
 class MainWindow(QMainWindow):
@@ -228,7 +229,7 @@ class MainWindow(QMainWindow):
         if nothing_yet:
             self.message_page.show_snapshot(snapshot)
         lost = dict(snapshot.devices).get("microphone", "")
-        sentence = snapshot.message or lost
+        sentence = _PAUSED if snapshot.paused else snapshot.message or lost
         self.banner.setVisible(bool(sentence) and not nothing_yet)
         if sentence != self.banner.text():
             self.banner.setText(sentence)

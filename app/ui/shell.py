@@ -30,6 +30,7 @@ from live_features import weights
 
 _PERIOD_MS = 50
 _SAID_MS = 10_000
+_PAUSE, _RESUME = "&Pause live session", "&Resume live session"
 _UNTYPED = frozenset({"path", "replay", "demo", "speed", "export", "record", "enrol"})
 
 
@@ -59,6 +60,9 @@ class Shell(QObject):
         self._recording.setObjectName("recording")
         self._recording.hide()
         window.status.addPermanentWidget(self._recording)
+        self._pause = QToolButton()
+        self._pause.hide()
+        window.status.addPermanentWidget(self._pause)
         self._end = QToolButton()
         self._end.hide()
         window.status.addPermanentWidget(self._end)
@@ -116,6 +120,11 @@ class Shell(QObject):
         """Begin the conversation that is shown."""
         if self.window.conversation is not None:
             self.window.conversation.begin()
+
+    def pause(self) -> None:
+        """Pause a live session, or go on with it."""
+        if (conversation := self.window.conversation) is not None:
+            conversation.pause(not conversation.paused)
 
     def end(self) -> None:
         """End the session; what was heard is labelled and stays in sight."""
@@ -348,6 +357,10 @@ class Shell(QObject):
         self.record_action = add("&Record live sessions", "Ctrl+R", None)
         self.record_action.setCheckable(True)
         self.record_action.toggled.connect(self._set_record)
+        self.pause_action = add(_PAUSE, "Ctrl+Shift+P", self.pause)
+        self.pause_action.setIconText("Pause")
+        self._pause.setDefaultAction(self.pause_action)
+        self.pause_action.setStatusTip("Nothing is heard, seen or recorded until you resume")
         self.end_action = add("&End live session", "Ctrl+E", self.end)
         self._end.setDefaultAction(self.end_action)
         self._end.setText("End session")
@@ -421,7 +434,6 @@ class Shell(QObject):
     def _show_recording(self, run: RunOptions) -> None:
         self._recording.setVisible(run.record is not None)
         if run.record is not None:
-            self._recording.setText(f"● {run.record.name}")
             self._recording.setToolTip(f"Recorded to {run.record}")
 
     def _follow(self, snapshot: Snapshot) -> None:
@@ -430,6 +442,12 @@ class Shell(QObject):
         there = conversation is not None
         goes_on = snapshot.phase in ("loading", "running")
         listens = conversation is not None and conversation.is_live and goes_on
+        self.pause_action.setEnabled(listens and snapshot.phase == "running")
+        _name(self.pause_action, _RESUME if snapshot.paused else _PAUSE)
+        self._pause.setVisible(self.pause_action.isEnabled())
+        if conversation is not None and conversation.options.record is not None:
+            mark = "Ⅱ" if snapshot.paused else "●"
+            self._recording.setText(f"{mark} {conversation.options.record.name}")
         self.end_action.setEnabled(listens)
         self._end.setVisible(listens)
         self.close_action.setEnabled(there)
@@ -437,6 +455,14 @@ class Shell(QObject):
             conversation is not None and bool(conversation.newest.utterances)
         )
         self.help_menu.doctor_action.setEnabled(not there)
+
+
+def _name(action: QAction, text: str) -> None:
+    if action.text() != text:
+        action.setText(text)
+        verb = text.replace("&", "").removesuffix(" live session")
+        action.setIconText(verb)
+        action.setToolTip(f"{verb} ({action.shortcut().toString()})")
 
 
 def _would_be_lost(conversation: Conversation) -> bool:

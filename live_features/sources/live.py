@@ -69,6 +69,11 @@ class LiveSource:
             frame_rate=camera.frame_rate or RATE,
         )
 
+    @property
+    def now(self) -> float:
+        """The time of the session this instant, in seconds; from any thread."""
+        return self._microphone.now
+
     def __iter__(self) -> Iterator[AudioBlock | VideoFrame | DeviceNotice]:
         microphone = self._microphone
         if self._closed.is_set():

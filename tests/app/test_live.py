@@ -23,6 +23,8 @@ from app.events import (
     EnrolmentAsked,
     Event,
     SessionEnded,
+    SessionPaused,
+    SessionResumed,
     SpeakerFound,
     UtteranceLabelled,
     UtteranceProvisional,
@@ -34,10 +36,11 @@ from app.session.card import SessionCard
 from app.session.reader import RecordedSession, is_session
 from app.session.recorder import Recorder
 from live_features.clocks import RealClock, VirtualClock
-from live_features.media import SAMPLE_RATE, AudioBlock, MediaSource
+from live_features.media import SAMPLE_RATE, AudioBlock, MediaSource, VideoFrame
 from live_features.sources import microphone as microphone_module
 from live_features.sources.live import LiveSource
 from live_features.sources.microphone import Microphone
+from live_features.sources.pausing import SILENCE, PausableSource
 from live_features.sources.recording import RecordingSource
 from live_features.sources.webcam import Webcam
 from tests.fake_camera import FakeCamera
@@ -86,7 +89,8 @@ class Session:
         self.events: list[Event] = []
         self.fake = FakeSoundDevice([device])
         microphone = Microphone(portaudio=self.fake, system_default=self.fake.system_default)
-        source: MediaSource = LiveSource(microphone, camera)
+        self.live = PausableSource(LiveSource(microphone, camera))
+        source: MediaSource = self.live
         self.recorder = None
         sinks: list[Callable[[Event], None]] = [self.events.append]
         if record is not None:
@@ -167,6 +171,68 @@ def test_a_recorded_session_says_the_same_when_it_is_read_anew(
     for mine, anew in zip(session.utterances, replayed(models, folder), strict=True):
         assert (mine.start, mine.end, mine.text) == (anew.start, anew.end, anew.text)
         np.testing.assert_allclose(mine.reading.fused, anew.reading.fused, atol=1e-4)
+    assert no_engine_threads()
+
+
+def test_what_is_said_in_a_pause_is_neither_heard_nor_recorded(
+    models: Models, talk: NDArray[np.float32], tmp_path: Path
+) -> None:
+    pause, resume = 5.0, 7.0
+    whole = RecordingSource(DEMO_MEDIA, VirtualClock())
+    demo = np.concatenate([i.samples[:, 0] for i in whole if isinstance(i, AudioBlock)])
+    # In the middle of the second utterance somebody says what nobody is to hear.
+    secret = demo[10 * SAMPLE_RATE : 12 * SAMPLE_RATE]
+    quiet = np.zeros(SAMPLE_RATE, np.float32)
+    spoken = np.concatenate(
+        [talk[: round(pause * SAMPLE_RATE)], secret, talk[: round(PAUSE * SAMPLE_RATE)], quiet]
+    )
+    device = FakeDevice("Desk mic", spoken, rate=SAMPLE_RATE)
+    folder = tmp_path / "talk.sdt"
+    picture = np.full((48, 64, 3), 120, np.uint8)
+    session = Session(models, device, Webcam(open_camera=FakeCamera([picture])), record=folder)
+
+    def ask_for_privacy() -> None:
+        while device.played < pause:
+            time.sleep(0.01)
+        session.live.pause()
+        while device.played < resume:
+            time.sleep(0.01)
+        session.live.resume()
+
+    threading.Thread(target=ask_for_privacy, daemon=True).start()
+    session.run()
+    (paused,) = [e for e in session.events if isinstance(e, SessionPaused)]
+    (resumed,) = [e for e in session.events if isinstance(e, SessionResumed)]
+    assert resumed.media_time == pytest.approx(paused.media_time + SILENCE)
+    assert resumed.emitted_at == pytest.approx(resumed.media_time, abs=0.5)
+    before = [u for u in session.utterances if u.start < paused.media_time]
+    after = session.utterances[len(before) :]
+    assert (len(before), len(after)) == (2, 1)
+    assert before[1].end <= paused.media_time + 0.05
+    assert after[0].start >= resumed.media_time - 0.05
+    assert after[0].text == before[0].text
+
+    media = list(RecordedSession(folder).media(VirtualClock()))
+    recorded = np.concatenate([i.samples[:, 0] for i in media if isinstance(i, AudioBlock)])
+    heard = device.heard[:, 0]
+    first, last = (round(e.media_time * SAMPLE_RATE) for e in (paused, resumed))
+    np.testing.assert_array_equal(recorded[:first], heard[:first])
+    assert not recorded[first:last].any()
+    goes_on = recorded[last : last + SAMPLE_RATE]
+    around = round(resume * SAMPLE_RATE)
+    assert any(
+        np.array_equal(heard[at : at + len(goes_on)], goes_on)
+        for at in range(around - SAMPLE_RATE // 4, around + SAMPLE_RATE)
+    )
+    seen = np.array([i.time for i in media if isinstance(i, VideoFrame)])
+    assert not ((seen > paused.media_time + 0.1) & (seen < resumed.media_time - 0.1)).any()
+    assert min((seen > resumed.media_time).sum(), (seen < paused.media_time).sum()) > 10
+
+    assert [e.to_json() for e in RecordedSession(folder).events()] == [
+        event.to_json() for event in session.events
+    ]
+    for mine, anew in zip(session.utterances, replayed(models, folder), strict=True):
+        assert (mine.start, mine.end, mine.text) == (anew.start, anew.end, anew.text)
     assert no_engine_threads()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.assets import DEFAULT_CHECKPOINT
-from app.events import Event, SessionStarted, UtteranceLabelled
+from app.events import Event, SessionStarted, SpeakerColoured, UtteranceLabelled
 from app.session.logged import read_session
 from app.session.redaction import redacted
 from app.session.report import report
@@ -250,3 +250,13 @@ def test_colours_are_those_of_the_window() -> None:
         assert {**asdict(colours), "chosen": ()} == asdict(shown)
         for fill in (*colours.emotions, *colours.speakers, *colours.modalities):
             assert ink_on(fill) == theme.ink_on(theme.QColor(fill)).name().upper()
+
+
+def test_a_speaker_has_the_colour_that_somebody_chose(tmp_path: Path) -> None:
+    colour = SpeakerColoured(media_time=80.0, speaker=1, colour="#F2E205")
+    write_log(tmp_path, [*events(), colour])
+    text = report(read_session(tmp_path))
+    assert ".p-1{--c:#F2E205;--i:#10151C}" in text
+    assert ".p-0{" not in text
+    chips = [a["class"] for _, a in Page(text).elements if "chip" in (a.get("class") or "")]
+    assert set(chips) == {"chip s-0 p-0", "chip s-1 p-1"}

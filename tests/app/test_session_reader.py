@@ -31,6 +31,8 @@ from app.events import (
     ModalitySwitched,
     ProblemOccurred,
     Reading,
+    SessionPaused,
+    SessionResumed,
     ShiftMeasured,
     SpeakerColoured,
     SpeakerFound,
@@ -68,6 +70,8 @@ CARD_OF_TALK = SessionCard(
 )
 
 OTHERS: list[Event] = [
+    SessionPaused(media_time=60.0),
+    SessionResumed(media_time=61.0),
     ShiftMeasured(media_time=60.0, text=0.2, audio=1.4, visual=None),
     SpeakerRenamed(media_time=80.0, speaker=1, name="Zoë"),
     EnrolmentAsked(media_time=80.0, name="Ada", seconds=3.0),

@@ -373,7 +373,7 @@ def test_a_failure_in_the_middle_leaves_the_results_in_sight(open_window: Open) 
 def test_status_bar(open_window: Open) -> None:
     status = open_window(with_problem(session(until=53.0))).status
 
-    assert status.phase.text() == "Running"
+    assert status.phase.text() == "Listening"
     assert status.position.text() == "0:53 / 1:24"
     assert status.utterances.text() == "12 utterances"
     assert status.backlog.text() == "0.8 s behind"

@@ -11,10 +11,10 @@ from app.ui.views.painting import clock
 
 _PHASES = {
     "loading": "Getting ready",
-    "running": "Running",
     "ended": "Ended",
     "failed": "Failed",
 }
+_PLAYING = {"playing": "Playing", "paused": "Paused", "waiting": "Still being read"}
 _WORRYING_BACKLOG = 2.0
 _SENSES = ("words", "voice", "face")
 
@@ -67,7 +67,7 @@ class StatusView(QStatusBar):
             for widget in self._usual:
                 widget.hide()  # what is said stands in their place
             return
-        _say(self.phase, _PHASES.get(snapshot.phase, snapshot.phase))
+        _say(self.phase, _doing(snapshot))
         started = snapshot.phase in ("running", "ended")
         known = started and snapshot.duration is not None
         self.progress.setVisible(known)
@@ -152,6 +152,12 @@ class ElidedLabel(QLabel):
         box = self.contentsRect().adjusted(7, 0, -7, 0)
         text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, box.width())
         painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+
+
+def _doing(snapshot: Snapshot) -> str:
+    if snapshot.phase != "running":
+        return _PHASES[snapshot.phase]
+    return "Paused" if snapshot.paused else _PLAYING.get(snapshot.playing, "Listening")
 
 
 def _say(label: QLabel, text: str, tooltip: str = "") -> None:

@@ -45,7 +45,7 @@ class VideoView(QWidget):
         self._pixels: object = None
         self.faces: tuple[FaceSeen, ...] = ()
         self._speakers: tuple[str, ...] = ()
-        self._has_video = False
+        self._has_video = self._paused = False
         self._boxes = QPixmap()
         self._boxes_look: tuple[object, ...] = ()
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
@@ -87,8 +87,11 @@ class VideoView(QWidget):
             self._has_video = snapshot.has_video
             self.updateGeometry()
             self.update()
+        if snapshot.paused != self._paused:
+            self._paused = snapshot.paused
+            self.update()
         fresh = snapshot.position - snapshot.faces_at <= _STALE_AFTER
-        faces = snapshot.faces if fresh else ()
+        faces = snapshot.faces if fresh and not snapshot.paused else ()
         if faces is not self.faces or snapshot.speakers is not self._speakers:
             self.faces = faces
             self._speakers = snapshot.speakers
@@ -105,7 +108,7 @@ class VideoView(QWidget):
         stage = QPainterPath()
         stage.addRoundedRect(QRectF(self.rect()), 8, 8)
         painter.setClipPath(stage)
-        if self._image is None:
+        if self._image is None or self._paused:
             self._draw_placeholder(painter)
             return
         painter.fillRect(self.rect(), QColor("#07090C"))
@@ -139,7 +142,9 @@ class VideoView(QWidget):
     def _draw_placeholder(self, painter: QPainter) -> None:
         painter.fillRect(self.rect(), QColor(self._theme.well))
         title, words = (
-            ("The picture is on its way", "The first frame has not come yet.")
+            ("Paused", "Nothing is heard, seen or recorded.")
+            if self._paused
+            else ("The picture is on its way", "The first frame has not come yet.")
             if self._has_video
             else (
                 "Sound only",
