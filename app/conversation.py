@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.corrections import LookBack, Requests
+from app.corrections import Doubt, LookBack, Requests
 from app.events import CorrectionRefused, Event, HistoryChanged, ProblemOccurred
 from app.options import LiveOptions, RunOptions
 from app.preview import LatestFrame
@@ -61,6 +61,8 @@ class Conversation:
         self._opened: Opened | None = None
         self._session: RecordedSession | None = None
         self._read_anew = threading.Event()
+        self._reads = threading.Event()
+        self._unsure_below: float | None = None
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
 
     @property
@@ -117,6 +119,21 @@ class Conversation:
         if self._opened is not None and (live := self._opened.live) is not None:
             (live.pause if on else live.resume)()
 
+    def doubt(self, below: float | None) -> None:
+        """Call answers unsure that are less likely than ``below``; None leaves it to the model.
+
+        It holds for all that is read now and from now on. What was made of a recorded session when
+        it was recorded stays as it was.
+        """
+        self._unsure_below = below
+        if self._reads.is_set():
+            self.requests.put(Doubt(below))
+
+    def _begin_reading(self) -> None:
+        self._reads.set()
+        if self._unsure_below is not None:
+            self.requests.put(Doubt(self._unsure_below))
+
     def close(self) -> None:
         """End the session, and all that can be done with it. Returns at once, from any thread."""
         self.stopping.set()
@@ -159,6 +176,7 @@ class Conversation:
             self.open()
         assert self._opened is not None
         assert isinstance(self.state, SessionState)
+        self._begin_reading()
         read(
             self._opened,
             self.state,
@@ -212,6 +230,7 @@ class Conversation:
             self._correct_as_it_was(replay, self._show_as_it_was(replay, self._session))
             if self.stopping.is_set():
                 return
+        self._begin_reading()
         # What plays and the window come first.
         give_way()
         read(

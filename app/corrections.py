@@ -142,8 +142,15 @@ class LookBack:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Call answers unsure that are less likely than ``below``; None leaves it to the model."""
+
+    below: float | None
+
+
 Correction = Rename | Recolour | Merge | Split | Reassign | CorrectWords | Switch | Mark | Unmark
-Request = Correction | Undo | Redo | LookBack
+Request = Correction | Undo | Redo | LookBack | Doubt
 
 
 @dataclass(frozen=True, slots=True)

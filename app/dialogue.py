@@ -19,6 +19,7 @@ from app.corrections import (
     Attention,
     Correction,
     CorrectWords,
+    Doubt,
     LookBack,
     Mark,
     Merge,
@@ -155,6 +156,7 @@ class LiveDialogue:
         self._answer = answer
         self._keep = keep
         self._sdt = IncrementalSDT(checkpoint.model)
+        self._unsure_below = checkpoint.unsure_below
         self._facts = Facts()
         self._done: list[_Done] = []
         self._undone: list[Correction] = []
@@ -260,6 +262,8 @@ class LiveDialogue:
         match request:
             case LookBack(index=index):
                 self._look_back(index)
+            case Doubt(below=below):
+                self._doubt(below)
             case Undo():
                 self._undo()
             case Redo():
@@ -290,9 +294,20 @@ class LiveDialogue:
         self._undone.append(done.correction)
         before = done.before.lines
         # Where nothing has been said since, everything reads to the last digit as it did then.
-        readings = [line.reading for line in before] if len(before) == len(self) else None
+        same = len(before) == len(self)
+        readings = [self._judged(line.reading) for line in before] if same else None
         self._become(_before(done.before, self._facts), readings)
         self._tell_history()
+
+    def _doubt(self, below: float | None) -> None:
+        self._unsure_below = self._checkpoint.unsure_below if below is None else below
+        readings = [self._judged(line.reading) for line in self._facts.lines]
+        if readings != [line.reading for line in self._facts.lines]:
+            self._tell_readings(readings, 0.0)
+            self._tell_history()
+
+    def _judged(self, reading: Reading) -> Reading:
+        return replace(reading, unsure=max(reading.fused) < self._unsure_below)
 
     def _corrected(self, correction: Correction) -> Facts:  # noqa: PLR0911 - one each
         match correction:
@@ -498,15 +513,15 @@ class LiveDialogue:
         return self._checkpoint.statistics.standardise(UtteranceFeatures(*seen))
 
     def _reading(self, emotion: UtteranceEmotion) -> Reading:
-        return Reading(
+        reading = Reading(
             fused=_floats(emotion.fused),
             text=_floats(emotion.text),
             audio=_floats(emotion.audio),
             visual=_floats(emotion.visual),
             gates=_floats(emotion.gates),
             contributions=_floats(emotion.contributions),
-            unsure=bool(max(emotion.fused) < self._checkpoint.unsure_below),
         )
+        return self._judged(reading)
 
     def _find_owners(self) -> None:
         votes: dict[int, Counter[int]] = {}

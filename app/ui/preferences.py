@@ -26,6 +26,7 @@ from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 COLOURS = ("system", "light", "dark")
 MOST_DELAY = 5.0  # seconds
 MOST_PEOPLE = 9
+MOST_UNSURE = 99  # percent
 MOST_RECENT = 8
 
 LANGUAGES = {
@@ -64,7 +65,8 @@ class Preferences:
     Empty strings stand for what the program chooses: the system's ``microphone``, the ``whisper``
     that suits live talk or a recording, the ``language`` that is heard, the ``checkpoint`` that
     ships, the usual folder for ``recordings``. ``camera`` -1 is none, ``speakers`` 0 is any number.
-    ``record`` is whether live sessions are kept.
+    ``record`` is whether live sessions are kept. Answers that are less likely than ``unsure_below``
+    percent are called unsure; -1 leaves it to the checkpoint.
     """
 
     microphone: str = ""
@@ -80,6 +82,12 @@ class Preferences:
     record: bool = False
     recordings: str = ""
     colours: str = "system"
+    unsure_below: int = -1
+
+    @property
+    def doubt(self) -> float | None:
+        """The probability below which an answer is unsure; None leaves it to the checkpoint."""
+        return None if self.unsure_below < 0 else self.unsure_below / 100
 
     @property
     def recordings_folder(self) -> Path:
@@ -230,4 +238,5 @@ _SENSIBLE: dict[str, Callable[[Any], bool]] = {
     "checkpoint": _is_name,
     "recordings": _is_name,
     "colours": lambda name: name in COLOURS,
+    "unsure_below": lambda percent: -1 <= percent <= MOST_UNSURE,
 }

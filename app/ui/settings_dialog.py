@@ -29,7 +29,14 @@ from PySide6.QtWidgets import (
 from app.options import BEST_WHISPER
 from app.ui import places
 from app.ui.devices import DevicesHere
-from app.ui.preferences import COLOURS, LANGUAGES, MOST_DELAY, MOST_PEOPLE, Preferences
+from app.ui.preferences import (
+    COLOURS,
+    LANGUAGES,
+    MOST_DELAY,
+    MOST_PEOPLE,
+    MOST_UNSURE,
+    Preferences,
+)
 from app.ui.theme import scaled_font
 from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 
@@ -95,6 +102,14 @@ class SettingsDialog(QDialog):
             str(places.recordings_folder()), "Choose where sessions are recorded to"
         )
         self.colours = _combo("Colours")
+        self.unsure_below = QSpinBox()
+        self.unsure_below.setRange(-1, MOST_UNSURE)
+        self.unsure_below.setSuffix(" %")
+        self.unsure_below.setSpecialValueText("as the model was made to")
+        self.unsure_below.setToolTip(
+            "Less likely answers are called unsure, in the window and in exports; it holds at "
+            "once, but for what was made of a recorded session when it was recorded"
+        )
         self._look = QPushButton("&Look again")
         self._look.setToolTip("Look for devices that were plugged in since")
         self._look.setEnabled(may_look)
@@ -151,6 +166,7 @@ class SettingsDialog(QDialog):
             record=self.record.isChecked(),
             recordings=self.recordings.text(),
             colours=self.colours.currentData(),
+            unsure_below=self.unsure_below.value(),
         )
 
     def show_devices(self, devices: DevicesHere) -> None:
@@ -196,6 +212,7 @@ class SettingsDialog(QDialog):
         self.record.setChecked(preferences.record)
         self.recordings.set_text(preferences.recordings)
         _choose(self.colours, preferences.colours, preferences.colours)
+        self.unsure_below.setValue(preferences.unsure_below)
 
     def _choose_devices(self, microphone: str, camera: int) -> None:
         _choose(self.microphone, microphone, f"{microphone} (not there now)")
@@ -241,10 +258,11 @@ class SettingsDialog(QDialog):
         self._row(form, "C&ompute on", self.device)
         self._row(form, "Te&xt encoder", self.text_encoder)
         self._row(form, "Chec&kpoint", self.checkpoint, self.checkpoint.edit)
-        form.addRow(self._title("Window"))
+        form.addRow(self._title("What is shown"))
+        self._row(form, "Un&sure below", self.unsure_below)
         self._row(form, "Colo&urs", self.colours)
         column.addLayout(form)
-        note = "Devices and models hold for the next session."
+        note = "Devices and models hold for the next session, the rest at once."
         if typed:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in typed)
             note += f" What was typed when the program was started holds instead: {options}."

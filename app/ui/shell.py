@@ -113,6 +113,7 @@ class Shell(QObject):
     def show(self, conversation: Conversation) -> None:
         """Show one that was made elsewhere; it begins with :meth:`begin`."""
         self._again = lambda: self._begin(Conversation(conversation.options))
+        conversation.doubt(self._preferences.doubt)
         self.window.show_conversation(conversation)
         self._show_recording(conversation.options)
 
@@ -223,6 +224,7 @@ class Shell(QObject):
         self._begin(Conversation(self._preferences.recording(path, self._line)))
 
     def _begin(self, conversation: Conversation) -> None:
+        conversation.doubt(self._preferences.doubt)
         self.window.show_conversation(conversation)
         self._show_recording(conversation.options)
         conversation.begin()
@@ -333,6 +335,8 @@ class Shell(QObject):
             if accepted:
                 self._settings.save(dialog.chosen)
                 self.window.use_colours(dialog.chosen.colours)
+                if (conversation := self.window.conversation) is not None:
+                    conversation.doubt(dialog.chosen.doubt)
                 self._show_choices()
 
         dialog.finished.connect(finish)

@@ -18,6 +18,7 @@ from app.corrections import (
     Attention,
     Correction,
     CorrectWords,
+    Doubt,
     LookBack,
     Mark,
     Merge,
@@ -365,6 +366,28 @@ def test_many_corrections_are_taken_back_one_by_one(talk: Talk) -> None:
     for expected in seen[1:]:
         talk.dialogue(Redo())
         assert talk.shown == expected
+
+
+def test_answers_that_are_less_likely_than_was_chosen_are_unsure_also_in_what_comes_later() -> None:
+    talk = small_talk()
+    plain = talk.readings
+    below = sorted(max(reading.fused) for reading in plain)[3]
+    talk.dialogue(Doubt(below))
+    assert [r.unsure for r in talk.readings] == [max(r.fused) < below for r in plain]
+    assert sum(r.unsure for r in talk.readings) == 3
+    assert [r.fused for r in talk.readings] == [r.fused for r in plain]
+
+    talk.dialogue(Reassign(0, 1))
+    talk.say("voice 0", "Sentence 6", small_features(6))
+    talk.dialogue(Undo())
+    assert [r.unsure for r in talk.readings] == [max(r.fused) < below for r in talk.readings]
+
+    talk.dialogue(Doubt(None))
+    own = small_checkpoint(4).unsure_below
+    assert [r.unsure for r in talk.readings] == [max(r.fused) < own for r in talk.readings]
+    told = len(talk.events)
+    talk.dialogue(Doubt(None))
+    assert len(talk.events) == told
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

@@ -346,6 +346,7 @@ def test_settings_are_kept_and_used(open_shell: Callable[..., Shell], qtbot: Any
     dialog.whisper.setEditText("small.en")
     dialog.record.setChecked(True)
     dialog.colours.setCurrentIndex(dialog.colours.findData("dark"))
+    dialog.unsure_below.setValue(55)
     dialog.accept()
 
     kept = Settings().preferences
@@ -357,7 +358,9 @@ def test_settings_are_kept_and_used(open_shell: Callable[..., Shell], qtbot: Any
         whisper="small.en",
         record=True,
         colours="dark",
+        unsure_below=55,
     )
+    assert kept.doubt == 0.55
     assert shell.window.theme.name == "dark"
     assert shell.start_page.live.accessibleDescription() == "Headset\nDesk camera"
     qtbot.waitUntil(lambda: "MB a minute" in shell.start_page.space.text(), timeout=SOON)
@@ -472,6 +475,7 @@ def test_preferences_are_read_back_as_they_were_saved() -> None:
         record=True,
         recordings="/recordings/Ä b",
         colours="light",
+        unsure_below=0,
     )
     Settings().save(wanted)
     assert Settings().preferences == wanted
@@ -484,7 +488,7 @@ def test_preferences_are_read_back_as_they_were_saved() -> None:
     "broken",
     [
         "",
-        "camera=front\nspeakers=-3\ncolours=pink\ncamera_delay=nan\ndevice=toaster\n"
+        "camera=front\nspeakers=-3\ncolours=pink\nunsure_below=300\ncamera_delay=nan\ndevice=toaster\n"
         "two_channels=perhaps\nlanguage=xx\ntext_encoder=\nrecord=2\n",
         "[General\ncamera=1=2\n\x00\x01",
         "[General]\ncamera=@Variant(\\0\\0\\0\\x7f)\nspeakers=@Rect(1 2 3 4)\nmicrophone=a, b\n"

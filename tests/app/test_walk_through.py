@@ -66,7 +66,7 @@ def test_from_the_demo_to_a_report_of_ones_own(  # noqa: PLR0915
         qtbot.waitUntil(lambda: bool(true()), timeout=120_000)
 
     settings = Settings()
-    settings.save(Preferences(speakers=2, record=True))
+    settings.save(Preferences(speakers=2, record=True, unsure_below=99))
     line = CommandLine(RunOptions(LiveOptions(), models=ModelOptions(offline=True)))
     window = MainWindow(on_close=lambda: None)
     qtbot.addWidget(window)
@@ -93,6 +93,10 @@ def test_from_the_demo_to_a_report_of_ones_own(  # noqa: PLR0915
     assert window.status.phase.text() == "Listening"
     wait(lambda: window.video.faces)
     wait(lambda: live.state.snapshot().utterances)
+
+    assert live.state.snapshot().utterances[0].unsure
+    live.doubt(None)
+    wait(lambda: not live.state.snapshot().utterances[0].unsure)
 
     shell.pause_action.trigger()
     wait(lambda: window.status.phase.text() == "Paused")
@@ -122,6 +126,7 @@ def test_from_the_demo_to_a_report_of_ones_own(  # noqa: PLR0915
     session = the_conversation(window)
     assert session.replay is not None
     assert session.replay.showing is Reading.AS_IT_WAS
+    assert not session.newest.utterances[0].unsure
     window.playing.go_to(len(said) - 1)
     assert session.requests.put(Rename(speaker=0, name="Mia"))
     assert session.requests.put(Recolour(speaker=0, colour="#1A4FA8"))
