@@ -211,7 +211,7 @@ class Conversation:
                 if self._read_anew.is_set():
                     raise
                 replay.open(None)
-                replay.reading(ProblemOccurred(media_time=0.0, message=str(error)))
+                self._session.notes.append(str(error))
         else:
             replay.open(self._open_files().recording)
 
@@ -287,13 +287,19 @@ class Conversation:
 
     def _show_as_it_was(self, replay: Replay, session: RecordedSession) -> Timeline:
         timeline = replay.add(Reading.AS_IT_WAS)
+
+        def say_what_is_missing() -> None:
+            for note in session.notes:
+                timeline(ProblemOccurred(media_time=timeline.told, message=note))
+            session.notes.clear()
+
         for event in session.events():
             self._notes_then(event)
             timeline(event)
+            say_what_is_missing()
             if self.stopping.is_set():
                 return timeline
-        for note in session.notes:
-            timeline(ProblemOccurred(media_time=timeline.told, message=note))
+        say_what_is_missing()
         timeline.finish()
         return timeline
 

@@ -24,6 +24,7 @@ from app.cli import main
 from app.events import UtteranceLabelled
 from app.session.reader import RecordedSession
 from live_features.clocks import VirtualClock
+from live_features.errors import UserFacingError
 from live_features.media import SAMPLE_RATE, AudioBlock, VideoFrame
 from live_features.sources import microphone, webcam
 from live_features.sources.recording import RecordingSource
@@ -81,16 +82,24 @@ class Left:
 
 
 def what_is_left(folder: Path) -> Left:
-    """Open the session and play it to its end; raises where either fails."""
+    """Open the session and play it to its end; raises where either fails.
+
+    Without any utterance it may lack its media.
+    """
     session = RecordedSession(folder)
     labelled = [event for event in session.events() if isinstance(event, UtteranceLabelled)]
     sound, pictures = 0.0, 0
-    for item in session.media(VirtualClock()):
-        match item:
-            case AudioBlock():
-                sound = item.end
-            case VideoFrame():
-                pictures += 1
+    try:
+        for item in session.media(VirtualClock()):
+            match item:
+                case AudioBlock():
+                    sound = item.end
+                case VideoFrame():
+                    pictures += 1
+    except UserFacingError as error:
+        if labelled:
+            raise
+        session.notes.append(str(error))  # there has been no time for any
     last_end = max((event.end for event in labelled), default=0.0)
     return Left([event.text for event in labelled], last_end, sound, pictures, session.notes)
 

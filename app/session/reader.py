@@ -69,8 +69,13 @@ class RecordedSession:
         if not file.is_there:
             self.notes.append(f"{self.name} has no {EVENTS}: nothing was made of it.")
             return
-        yield from file
-        if file.torn:
+        told = False
+        for event in file:
+            told = True
+            yield event
+        if not told:
+            self.notes.append(f"{self.name} was cut off before anything was heard; it is empty.")
+        elif file.torn:
             self.notes.append(
                 f"The last line of {EVENTS} in {self.name} is incomplete and was left out."
             )
@@ -117,7 +122,17 @@ class RecordedSession:
         Raises:
             UserFacingError: it cannot be played.
         """
-        open_plain(self.folder, MEDIA).close()
+        if not os.path.lexists(self.folder / MEDIA):
+            raise UserFacingError(
+                f"{self.name} has no {MEDIA}, so there is nothing to play or to read anew; "
+                "--as-recorded, or the window, shows what was made of it."
+            )
+        with open_plain(self.folder, MEDIA) as file:
+            if not file.read(1):
+                raise UserFacingError(
+                    f"{self.name} was cut off before any sound was recorded, so there is nothing "
+                    "to play; record another session."
+                )
         channels = self.card.channels
         return RecordingSource(
             self.folder / MEDIA, clock, name=self.name, channels=channels if channels else None

@@ -131,7 +131,7 @@ def test_a_session_without_media_is_shown_by_its_events(tmp_path: Path) -> None:
         now = shown.at(20.0)
         assert now.position >= 20.0
         assert len(now.utterances) == len(UTTERANCES)
-        assert MEDIA in shown.replay.reading.snapshot().problems[0]
+        assert MEDIA in now.problems[0]
 
 
 def test_a_damaged_log_is_one_sentence(tmp_path: Path) -> None:

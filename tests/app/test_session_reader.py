@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from app.cli import main
+from app.conversation import Conversation
 from app.events import (
     CorrectionRefused,
     DeviceChanged,
@@ -43,6 +45,7 @@ from app.events import (
     UtteranceReassigned,
     from_json,
 )
+from app.options import RunOptions
 from app.session import event_file
 from app.session.card import CARD, MEDIA, SessionCard
 from app.session.exports import export
@@ -182,6 +185,37 @@ def test_without_media_a_session_cannot_be_read_anew(
 ) -> None:
     assert main([str(folder), "--headless"]) == 2
     assert "has no media.mkv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "has no session.json"),
+        ({CARD + ".part": b"{"}, "has no session.json"),
+        ({CARD: CARD_OF_TALK.to_json().encode()}, "has no events.jsonl: nothing was made of it"),
+        ({CARD: CARD_OF_TALK.to_json().encode(), EVENTS: b"", MEDIA: b""}, "it is empty"),
+        ({CARD: CARD_OF_TALK.to_json().encode(), EVENTS: b'{"eve', MEDIA: b"\x1a"}, "it is empty"),
+    ],
+)
+def test_a_session_that_was_killed_at_its_very_beginning_says_so(
+    tmp_path: Path, files: dict[str, bytes], sentence: str
+) -> None:
+    folder = tmp_path / "talk.sdt"
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    conversation = Conversation(RunOptions(folder))
+    conversation.begin()
+    deadline = time.monotonic() + 20.0
+    while conversation.state.snapshot().phase not in ("ended", "failed"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    now = conversation.state.snapshot()
+    conversation.close()
+    assert conversation.join(20.0)
+    assert now.phase == ("ended" if CARD in files else "failed")
+    assert sentence in (now.problems[-1] if now.problems else now.message)
+    assert now.utterances == ()
 
 
 # --- Strangers -----------------------------------------------------------------------------------

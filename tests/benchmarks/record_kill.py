@@ -4,7 +4,8 @@
 
 The demo is played at 1x through stand-in devices into ``sdt-live --record``. Each kill comes at a
 moment drawn from the 20 s after the session's folder was made. A session counts as whole if it
-opens, plays, and lacks no utterance that had been printed.
+opens, plays, and lacks no utterance that had been printed. One that was killed before any sound
+had come opens, too, and is empty.
 """
 
 from __future__ import annotations
