@@ -272,6 +272,7 @@ class Conversation:
                     continue
                 if reopened is None:
                     # What it needs takes seconds to import.
+                    replay.reading.show(busy="reading again …")
                     from app.reopening import Reopened  # noqa: PLC0415
 
                     reopened = files.enter_context(
@@ -284,6 +285,8 @@ class Conversation:
                         )
                     )
                 reopened(request)
+                if replay.reading.snapshot().busy:
+                    replay.reading.show(busy="")
 
     def _show_as_it_was(self, replay: Replay, session: RecordedSession) -> Timeline:
         timeline = replay.add(Reading.AS_IT_WAS)

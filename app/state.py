@@ -139,7 +139,8 @@ class Snapshot:
     visual lie from training, see :class:`ShiftMeasured`. ``fetching`` is how far a model is that is
     fetched before the session can begin. ``paused`` says that live input is paused, ``playing`` how
     a recording plays: ``playing``, ``paused`` or ``waiting`` until more of it has been read; it is
-    empty for live input. ``version`` grows with every change.
+    empty for live input. ``busy`` says in words what is being done for a correction that takes a
+    while. ``version`` grows with every change.
 
     Of what was corrected: ``colours`` are those that people chose for speakers, None for the
     theme's; ``left`` holds the speakers that nobody is any more; ``on`` the modalities that are
@@ -188,6 +189,7 @@ class Snapshot:
     fetching: Fetching | None = None
     paused: bool = False
     playing: str = ""
+    busy: str = ""
 
     @property
     def newest(self) -> LabelledUtterance | None:

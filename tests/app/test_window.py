@@ -17,6 +17,8 @@ from app.conversation import Conversation
 from app.events import (
     DeviceChanged,
     EffortChanged,
+    SessionPaused,
+    SessionResumed,
     SessionStarted,
     ShiftMeasured,
     SpeechStarted,
@@ -598,3 +600,30 @@ def pixels(image: QImage) -> np.ndarray:
 def has_colour(image: np.ndarray, colour: str) -> bool:
     wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
     return bool((np.abs(image.astype(int) - wanted).max(axis=-1) <= 2).sum() >= 30)
+
+
+def test_the_status_bar_says_what_time_does_and_what_is_being_done(open_window: Open) -> None:
+    state = session(until=16.5)
+    window = open_window(state)
+    phase = window.status.phase
+    assert phase.text() == "Listening"
+    for playing, said in (
+        ("playing", "Playing"),
+        ("paused", "Paused"),
+        ("waiting", "Still being read"),
+    ):
+        state.show(playing=playing)
+        window.bridge.poll()
+        assert phase.text() == said
+    state.show(playing="paused", busy="reading again …")
+    window.bridge.poll()
+    assert phase.text() == "Paused, reading again …"
+    state(SessionPaused(media_time=17.0))
+    state.show(playing="", busy="")
+    window.bridge.poll()
+    assert phase.text() == "Paused"
+    assert "nothing is heard, seen or recorded" in window.banner.text()
+    state(SessionResumed(media_time=18.0))
+    window.bridge.poll()
+    assert phase.text() == "Listening"
+    assert not window.banner.isVisible()

@@ -155,9 +155,10 @@ class ElidedLabel(QLabel):
 
 
 def _doing(snapshot: Snapshot) -> str:
-    if snapshot.phase != "running":
-        return _PHASES[snapshot.phase]
-    return "Paused" if snapshot.paused else _PLAYING.get(snapshot.playing, "Listening")
+    doing = _PHASES.get(snapshot.phase, "")
+    if snapshot.phase == "running":
+        doing = "Paused" if snapshot.paused else _PLAYING.get(snapshot.playing, "Listening")
+    return f"{doing}, {snapshot.busy}" if snapshot.busy else doing
 
 
 def _say(label: QLabel, text: str, tooltip: str = "") -> None:
