@@ -11,14 +11,14 @@ from app.session.replay import Replay
 from app.state import SessionState, Snapshot
 
 _PERIOD_MS = 33
-_JUMP = 0.5  # seconds; so far nothing that plays moves between two looks
+_STEP = 0.09  # seconds; a playhead that has moved less is a pixel or so from where it was
 
 
 class Bridge(QObject):
     """Looks at the session and the newest frame 30 times a second, in the window's thread.
 
     ``session_changed`` carries a :class:`~app.state.Snapshot` and fires only when its version has
-    grown; where only the playhead has moved on, that is told at every second look.
+    grown; where only the playhead has moved on, that is told once it is a tenth of a second.
     ``frame_changed`` carries a :class:`~live_features.media.VideoFrame` not seen before.
     """
 
@@ -30,7 +30,6 @@ class Bridge(QObject):
         self._state: SessionState | Replay = SessionState()
         self._preview = LatestFrame()
         self._told: Snapshot | None = None
-        self._has_told = False
         self._frame: object = None
         self._timer = QTimer(self)
         self._timer.setInterval(_PERIOD_MS)
@@ -50,20 +49,18 @@ class Bridge(QObject):
         snapshot, told = self._state.snapshot(), self._told
         changed = told is None or snapshot.version != told.version
         # What moving a playhead 30 times a second would cost is better spent on reading.
-        if changed and not (self._has_told and _has_only_moved(told, snapshot)):
-            self._told, self._has_told = snapshot, True
+        if changed and not _has_hardly_moved(told, snapshot):
+            self._told = snapshot
             self.session_changed.emit(snapshot)
-        else:
-            self._has_told = False
         frame = self._preview.get()
         if frame is not self._frame:
             self._frame = frame
             self.frame_changed.emit(frame)
 
 
-def _has_only_moved(before: Snapshot | None, now: Snapshot) -> bool:
+def _has_hardly_moved(before: Snapshot | None, now: Snapshot) -> bool:
     return (
         before is not None
-        and 0.0 <= now.position - before.position < _JUMP
+        and 0.0 <= now.position - before.position < _STEP
         and now == replace(before, version=now.version, position=now.position)
     )

@@ -52,6 +52,8 @@ class VideoView(QWidget):
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setMinimumSize(260, 96)
+        # Whatever is below would be painted again for every picture.
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
 
     def hasHeightForWidth(self) -> bool:  # noqa: N802
         return True
@@ -105,6 +107,7 @@ class VideoView(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.fillRect(self.rect(), QColor(self._theme.panel))  # seen in the corners
         stage = QPainterPath()
         stage.addRoundedRect(QRectF(self.rect()), 8, 8)
         painter.setClipPath(stage)
