@@ -57,7 +57,9 @@ from sdt_model.dialogues import UtteranceFeatures
 _AUDIO_BLOCKS = 256
 _FRAMES = 8
 _UTTERANCES = 64
-_TURNS = 128  # what the recording is ahead of what has been told of it, on the virtual clock
+_TURNS, _TURNS_OF_SOUND = 128, 512
+"""What a recording may be ahead of what has been told of it, on the virtual clock; pictures take
+room."""
 _SPECULATION, _PARTIAL = 2, 1  # urgencies
 _LOOK_AGAIN = 0.2  # seconds after which it is looked whether a window is still open
 
@@ -270,7 +272,10 @@ class LiveEngine:
         """The same, but what comes of it is told in the order of the recording."""
         begin = self._begin
         turns = self._turns = Turns(
-            "recogniser", size=_TURNS, between=self._do_requests, begin=begin
+            "recogniser",
+            size=_TURNS if self._source.info.has_video else _TURNS_OF_SOUND,
+            between=self._do_requests,
+            begin=begin,
         )
         stages.callback(turns.finish)
         self._requests.call(turns.nudge)

@@ -19,13 +19,15 @@ from live_features.endpointing import (
     SpeechSegment,
     SpeechStart,
 )
-from live_features.media import AudioBlock
+from live_features.media import SAMPLE_RATE, AudioBlock
 from live_features.turns import TurnFinder
 from live_features.voice_activity import VoiceActivityDetector
 
 _LOOK, _LOOK_SOON = 10_240, 1024
 """Samples after which it is looked whether somebody else has taken over: two thirds of a second,
 and a sixteenth of one where there was a hint."""
+_SETTLED = 1.0
+"""Seconds of an utterance before hints count: whoever was interrupted trails off meanwhile."""
 _FIRST_PARTIAL = 0.9
 _PARTIAL_INTERVAL = 1.0
 
@@ -179,7 +181,8 @@ class _Line:
             look = self._find_turns.look(opened.start)
             self._taken_over = look.hint
             if look.hint:
-                self._look_due = self._heard + _LOOK_SOON
+                settled = round((opened.start + _SETTLED) * SAMPLE_RATE)
+                self._look_due = min(self._look_due, max(self._heard + _LOOK_SOON, settled))
             if look.change is None or look.change >= opened.end:
                 return
             if not look.sure:
