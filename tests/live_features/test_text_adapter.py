@@ -28,7 +28,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, w in before.items()
     }
     path = tmp_path_factory.mktemp("text") / "adapter.safetensors"
-    save_file(low_rank(before, after, rank=4), path)
+    save_file(low_rank({k: after[k] - before[k] for k in after}, rank=4), path)
     for name, linear in adapted_matrices(model).items():
         linear.weight.data = after[name]
     torch.save(model.state_dict(), path.with_suffix(".pt"))
