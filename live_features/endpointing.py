@@ -18,6 +18,7 @@ from live_features.media import SAMPLE_RATE
 from live_features.voice_activity import FRAME
 
 _FRAME_SECONDS = FRAME / SAMPLE_RATE
+_SAME = 0.2  # seconds by which two cuts may differ that stand for the same change
 _NEAR = 0.3  # seconds around a change of speaker in which the cut may be made
 
 
@@ -125,6 +126,7 @@ class Endpointer:
         self._speech_from: int | None = None
         self._speech_to = 0
         self._cut_at = 0
+        self._expected_cut: int | None = None
         self._candidate: SpeechSegment | None = None
 
     def push(self, samples: NDArray[np.float32]) -> list[EndpointEvent]:
@@ -167,8 +169,12 @@ class Endpointer:
         return events
 
     def until(self, at: float) -> SpeechSegment | None:
-        """What :meth:`split` would hand out now; None where it would do nothing."""
-        cut = self._cut_near(at)
+        """What :meth:`split` would hand out now; None where it would do nothing.
+
+        Later cuts within 0.2 s are made in the same place, so that what has been done on the
+        utterance need not be done again.
+        """
+        cut = self._expected_cut = self._cut_near(at)
         return None if cut is None else self._segment(min(cut, self._speech_to), "speaker_change")
 
     def open_utterance(self) -> SpeechSegment | None:
@@ -245,6 +251,7 @@ class Endpointer:
         segment = self._segment(speech_to, reason)
         self._speech_from = None
         self._candidate = None
+        self._expected_cut = None
         self._cut_at = speech_to
         self._forget_before(max(self._now - _frames(self._rules.pre_roll), speech_to))
         if segment.end - segment.start < self._rules.min_speech:
@@ -260,7 +267,12 @@ class Endpointer:
         # Less than that on a side would be dropped, and a word lost with it.
         first = max(middle - reach, self._speech_from + shortest - 1)
         last = min(middle + reach + 1, self._speech_to - shortest)
-        return self._weakest_in(first, last) if first < last else None
+        if first >= last:
+            return None
+        cut, expected = self._weakest_in(first, last), self._expected_cut
+        if expected is not None and abs(cut - expected) <= _frames(_SAME):
+            return expected
+        return cut
 
     def _weakest(self) -> int:
         """The frame of the open utterance's second half that is most like a pause."""

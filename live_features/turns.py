@@ -34,6 +34,7 @@ _PEOPLE = ((1, 4, 5), (2, 4, 6), (3, 5, 6))  # classes in which each of the thre
 _THREE = range(3)
 _LEAST_FRAMES = 10
 _SWITCH = 12.0  # nats that another speaker must be likelier by
+_SUSPECT = 4.0  # from which on it is suspected
 _FLOOR = 0.02
 _RECENT = 0.3  # seconds in which a hint is looked for
 _HEARD = 0.5  # probability from which on somebody counts as speaking
@@ -152,11 +153,15 @@ class TurnFinder:
         if within.sum() < _LEAST_FRAMES:
             return Look()
         times, active = times[within], _active(probabilities[within])
-        path = _speakers(active, probabilities[within, 0])
-        changes = [_taken_over(times, active, path, int(i)) for i in np.flatnonzero(np.diff(path))]
-        for at in changes:
-            if since + SHORTEST_TURN < at:
-                return Look(change=at, sure=at <= now - SURE_AFTER, hint=True)
+        for switch in (_SWITCH, _SUSPECT):
+            path = _speakers(active, probabilities[within, 0], switch)
+            changes = [
+                _taken_over(times, active, path, int(i)) for i in np.flatnonzero(np.diff(path))
+            ]
+            for at in changes:
+                if since + SHORTEST_TURN < at:
+                    sure = switch == _SWITCH and at <= now - SURE_AFTER
+                    return Look(change=at, sure=sure, hint=True)
         lately = active[times > now - _RECENT - _FIRST]
         others = np.delete(lately, path[-1], axis=1)
         return Look(hint=bool(changes) or bool((others.mean(axis=0) > _HINT).any()))
@@ -195,7 +200,9 @@ def _active(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([probabilities[:, list(classes)].sum(1) for classes in _PEOPLE], axis=1)
 
 
-def _speakers(active: NDArray[np.float32], silence: NDArray[np.float32]) -> NDArray[np.int64]:
+def _speakers(
+    active: NDArray[np.float32], silence: NDArray[np.float32], switch: float
+) -> NDArray[np.int64]:
     """Who of the three has the floor in each frame (F,), by the likeliest path with few changes.
 
     ``active`` (F, 3) says how likely each speaks, ``silence`` (F,) that nobody does. Silence speaks
@@ -207,7 +214,7 @@ def _speakers(active: NDArray[np.float32], silence: NDArray[np.float32]) -> NDAr
     best, came_from = first, []
     for frame in others:
         leader = max(_THREE, key=best.__getitem__)
-        switched = best[leader] - _SWITCH
+        switched = best[leader] - switch
         came_from.append([i if best[i] >= switched else leader for i in _THREE])
         best = [max(best[i], switched) + frame[i] for i in _THREE]
     path = [max(_THREE, key=best.__getitem__)]

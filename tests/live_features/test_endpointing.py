@@ -226,3 +226,19 @@ def test_a_change_found_in_a_pause_leaves_the_rest_as_a_candidate() -> None:
     (second,) = segments(later)
     assert isinstance(split[2], SpeechPaused)
     np.testing.assert_array_equal(split[2].candidate.samples, second.samples)
+
+
+def test_a_cut_is_made_where_it_was_expected() -> None:
+    # A weaker moment beside the expected one is heard only afterwards.
+    waiting = iter(script((2.0, 0.9), (0.1, 0.6), (0.1, 0.9), (0.1, 0.5), (2.0, 0.9)))
+    signal = np.arange(round(4.0 / FRAME_SECONDS) * FRAME, dtype=np.float32)
+    endpointer = Endpointer(lambda frame: next(waiting))
+    so_far = round(2.5 * SAMPLE_RATE)
+    endpointer.push(signal[:so_far])
+    expected = endpointer.until(1.85)
+    assert expected is not None
+    endpointer.push(signal[so_far:])
+    found = endpointer.split(2.15)[0]
+    assert isinstance(found, SpeechSegment)
+    assert (found.start, found.end) == (expected.start, expected.end)
+    np.testing.assert_array_equal(found.samples, expected.samples)
