@@ -16,7 +16,7 @@ from typing import Literal
 
 import psutil
 
-from app.assets import DEFAULT_CHECKPOINT, EXPRESSION_NETWORK, SPEAKER_NETWORKS
+from app.assets import DEFAULT_CHECKPOINT, EXPRESSION_NETWORK, SPEAKER_NETWORKS, VOICE_NETWORK
 from app.logs import log_file
 from app.options import BEST_WHISPER, ModelOptions
 from live_features import weights
@@ -33,7 +33,6 @@ LIBRARIES = {
     "PySide6": "PySide6-Essentials",
     "PyAV": "av",
     "OpenCV": "opencv-python-headless",
-    "openSMILE": "opensmile",
     "sounddevice": "sounddevice",
 }
 """Name of a library that matters, and the package that brings it."""
@@ -214,7 +213,7 @@ def _speakers() -> str:
     from live_features.turns import SpeakerSegmentation  # noqa: PLC0415
     from live_features.voices import VoiceEncoder  # noqa: PLC0415
 
-    VoiceEncoder(SPEAKER_NETWORKS / "voices.safetensors")
+    VoiceEncoder(VOICE_NETWORK)
     SpeakerSegmentation(SPEAKER_NETWORKS / "segmentation.safetensors")
     return "shipped"
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.assets import EXPRESSION_NETWORK
+from app.assets import EXPRESSION_NETWORK, VOICE_NETWORK
 from app.extraction import Measured
 from app.extraction_process import begin, load_measured, measure, rows
 from live_features import weights
-from live_features.acoustic import ACOUSTIC_SIZE
 from live_features.corpora import Corpus, CorpusDialogue, CorpusRecording
 from live_features.errors import UserFacingError
 from live_features.expression import EMBEDDING_SIZE, WEIGHTS_FILE
+from live_features.voices import ACOUSTIC_SIZE
 from sdt_model.corpora import held_out_dialogues
 from sdt_model.dialogues import Dialogue
 
@@ -40,13 +40,14 @@ class Skipped:
 class MeasuredCorpus:
     """Voices and faces of a corpus, a file a recording in the folder ``work``.
 
-    A file counts only for the very utterances, and the expression network, that it was made with.
+    A file counts only for the very utterances, and the networks, that it was made with.
     """
 
     def __init__(self, corpus: Corpus, work: Path) -> None:
         self._corpus = corpus
         self._work = work
-        self._network = weights.sha256_of(EXPRESSION_NETWORK / WEIGHTS_FILE)
+        networks = (EXPRESSION_NETWORK / WEIGHTS_FILE, VOICE_NETWORK)
+        self._networks = [weights.sha256_of(network) for network in networks]
 
     def measure(self, processes: int, advance: Callable[[int], None]) -> list[Skipped]:
         """Measure what has not been, and say which recordings could not be read.
@@ -152,7 +153,7 @@ class MeasuredCorpus:
             (u.name, u.speaker, u.start, None if math.isinf(u.end) else u.end)
             for u in recording.utterances
         ]
-        return json.dumps({"network": self._network, "utterances": spans})
+        return json.dumps({"networks": self._networks, "utterances": spans})
 
     def _stored(self, recording: CorpusRecording) -> tuple[Measured, ...] | None:
         return load_measured(self._file(recording), self._made_of(recording))

@@ -22,7 +22,6 @@ from rich.progress import track
 from sklearn.metrics import f1_score
 
 from app.voice_augmentation import AUGMENTATIONS
-from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
 from live_features.clocks import VirtualClock
 from live_features.emotions import EMOTIONS
 from live_features.endpointing import Endpointer, speech_span
@@ -33,6 +32,7 @@ from live_features.media import AudioBlock
 from live_features.sources.recording import RecordingSource
 from live_features.text import TextEncoder
 from live_features.voice_activity import VoiceActivityDetector
+from live_features.voices import ACOUSTIC_SIZE, VoiceEncoder
 from sdt_model.dialogues import Dialogue
 
 _RAVDESS_EMOTIONS = {
@@ -107,25 +107,34 @@ def read_meld(path: Path) -> list[list[Line]]:
     return list(dialogues.values())
 
 
-def voice_banks(
-    folder: Path,
-    extract: AcousticExtractor,
-    new_voice_activity: Callable[[], VoiceActivityDetector],
-    cache: Path,
-    seed: int,
-) -> dict[str, Bank]:
-    """RAVDESS through the live endpointer and extractor; every actor is in one split only.
+def ravdess_clips(folder: Path) -> tuple[list[Path], NDArray[np.int64], NDArray[np.int64]]:
+    """Every clip of RAVDESS, its emotion's place in ``EMOTIONS`` (N,) and its actor (N,).
 
-    Training clips are there several times, once as they are and once with each of
-    :data:`AUGMENTATIONS`, drawn with ``seed``. Features are kept in ``cache`` (npz), since
-    extraction takes minutes.
+    Raises:
+        UserFacingError: there are none.
     """
     clips = sorted(folder.glob("Actor_*/*.flac"))
     if not clips:
         raise UserFacingError(f"There are no RAVDESS clips (Actor_NN/*.flac) in {folder}.")
     parts = [clip.stem.split("-") for clip in clips]
     labels = np.array([EMOTIONS.index(_RAVDESS_EMOTIONS[part[2]]) for part in parts])
-    actors = np.array([int(part[6]) for part in parts])
+    return clips, labels, np.array([int(part[6]) for part in parts])
+
+
+def voice_banks(
+    folder: Path,
+    encoder: VoiceEncoder,
+    new_voice_activity: Callable[[], VoiceActivityDetector],
+    cache: Path,
+    seed: int,
+) -> dict[str, Bank]:
+    """RAVDESS through the live endpointer and voice encoder; every actor is in one split only.
+
+    Training clips are there several times, once as they are and once with each of
+    :data:`AUGMENTATIONS`, drawn with ``seed``. Features are kept in ``cache`` (npz), since
+    extraction takes minutes.
+    """
+    clips, labels, actors = ravdess_clips(folder)
     # Which clip, and which change of it; -1 is none.
     rows = [(i, -1) for i in range(len(clips))] + [
         (i, change)
@@ -142,9 +151,9 @@ def voice_banks(
         found = []
         for i, change in track(rows, "Voices"):
             if i not in speech:
-                speech[i] = _speech(clips[i], Endpointer(new_voice_activity()))
+                speech[i] = spoken(clips[i], Endpointer(new_voice_activity()))
             samples = speech[i] if change < 0 else AUGMENTATIONS[change](speech[i], rng)
-            values = extract(samples)
+            values = encoder.listen(samples).acoustic
             found.append(np.full(ACOUSTIC_SIZE, np.nan) if values is None else values)
         vectors = np.stack(found)
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -319,7 +328,7 @@ def _check_cache(path: Path, found: int, wanted: int) -> None:
         )
 
 
-def _speech(clip: Path, endpointer: Endpointer) -> NDArray[np.float32]:
+def spoken(clip: Path, endpointer: Endpointer) -> NDArray[np.float32]:
     """A clip's speech from its first to its last word; all of it where none is found."""
     source = RecordingSource(clip, VirtualClock())
     samples = np.concatenate(

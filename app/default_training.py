@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from app.assets import VOICE_NETWORK
 from app.default_corpus import (
     Bank,
     Drawer,
@@ -26,9 +27,9 @@ from app.default_corpus import (
     voice_banks,
 )
 from app.models import resolve_device
-from app.text_training import ADAPTER_FILE, TextTrainingOptions, train_text
+from app.spoken_lines import heard_lines
+from app.text_training import ADAPTER_FILE, TextTrainingOptions, recognised_lines, train_text
 from live_features import weights
-from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
 from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
 from live_features.expression import (
@@ -40,6 +41,7 @@ from live_features.expression import (
 from live_features.expression_training import train_expression
 from live_features.text import TextEncoder
 from live_features.voice_activity import VoiceActivityDetector
+from live_features.voices import ACOUSTIC_SIZE, VoiceEncoder
 from sdt_model.calibration import abstaining, choose_abstention, fit_temperatures, temper
 from sdt_model.checkpoints import load_checkpoint, save_checkpoint
 from sdt_model.config import SDTConfig
@@ -50,6 +52,8 @@ from sdt_model.model import SDT
 from sdt_model.training import EpochReport, TrainingOptions, fit
 
 TEXT_SEEDS = (1, 2, 3)
+_READ_ALOUD = 4
+"""Of so many training dialogues one is read aloud and heard by Whisper."""
 
 AUDIO_TARGET = 0.40
 VISUAL_TARGET = 0.35
@@ -64,18 +68,23 @@ _WIND_DOWN = (12, 24)
 """Epochs between which the expression network's two generations are brought to rest."""
 
 _VOICE_SEED = 1
-_COPIES = 3
-"""Training dialogues are drawn this many times, each time with other voices and faces."""
+_COPIES = 4
+"""Training dialogues are drawn this many times, each time with other voices and faces, and every
+other time with their words as a recogniser would write them."""
 
 _SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """One split's lines with their text embeddings, and the banks to draw the rest from."""
+    """One split's lines, their text embeddings, and the banks to draw the rest from.
+
+    ``recognised`` embeds the words as a speech recogniser would write them.
+    """
 
     lines: list[list[Line]]
     text: list[NDArray[np.float32]]
+    recognised: list[NDArray[np.float32]]
     voices: Bank
     faces: Bank
 
@@ -86,13 +95,15 @@ class _Split:
         rates: DrawRates,
         seed: int,
         *,
+        recognised: bool = False,
         blend: bool = False,
     ) -> list[Dialogue]:
-        strangers = np.concatenate(self.text) if blend else None
+        words = self.recognised if recognised else self.text
+        strangers = np.concatenate(words) if blend else None
         drawer = Drawer(self.voices, self.faces, priors, rates, seed, strangers)
         return [
             drawer(f"{name}-{i}", lines, text)
-            for i, (lines, text) in enumerate(zip(self.lines, self.text, strict=True))
+            for i, (lines, text) in enumerate(zip(self.lines, words, strict=True))
         ]
 
 
@@ -153,6 +164,7 @@ def train_default(
         report("Adapting the text encoder to MELD")
         train_text(
             lines,
+            heard_lines(lines["train"], _READ_ALOUD, cache / "meld-train-heard.json", seed=0),
             weights.text_encoder(),
             assets / "text",
             cache,
@@ -166,14 +178,18 @@ def train_default(
     rates = _match(splits, priors, seed, report)
 
     drawn = {name: splits[name].draw(name, priors, rates, seed) for name in ("dev", "test")}
+    drawn["heard"] = splits["test"].draw("test", priors, rates, seed, recognised=True)
     drawn["train"] = [
         dialogue
         for copy in range(_COPIES)
-        for dialogue in splits["train"].draw(f"train{copy}", priors, rates, seed + copy, blend=True)
+        for dialogue in splits["train"].draw(
+            f"train{copy}", priors, rates, seed + copy, recognised=copy % 2 == 1, blend=True
+        )
     ]
     statistics = FeatureStatistics.fit(drawn["train"])
-    train, dev, test = (
-        [statistics.standardise_dialogue(dialogue) for dialogue in drawn[name]] for name in _SPLITS
+    train, dev, test, heard = (
+        [statistics.standardise_dialogue(dialogue) for dialogue in drawn[name]]
+        for name in (*_SPLITS, "heard")
     )
     for name in _SPLITS:
         save_dialogues(cache / "dialogues" / f"{name}.safetensors", drawn[name])
@@ -210,8 +226,9 @@ def train_default(
         "data": {
             "text, speakers, labels": "MELD train/dev/test (GPL-3.0), embeddings of MiniLM-L6 "
             "with the adapter in assets/text; in train, which the adapter has learned from, each "
-            "is blended with another",
-            "audio": "openSMILE IS10 of RAVDESS clips drawn by label (CC BY-NC-SA 4.0): actors "
+            "is blended with another, and every other drawing has the words as a speech recogniser "
+            "would write them",
+            "audio": "what CAM++ hears in RAVDESS clips drawn by label (CC BY-NC-SA 4.0): actors "
             "1-18 for train, also at another pace, over a telephone and in a room, 19-20 for dev, "
             "21-22 for test",
             "visual": "expression embeddings of FER2013 pictures drawn by label (research use): "
@@ -225,7 +242,7 @@ def train_default(
         "best_epoch": asdict(result.best),
         "temperatures": asdict(temperatures),
         "unsure": {"precision_aimed_at": PRECISION, "dev, prefix": asdict(chosen)},
-        **_measured(model, chosen.below, dev, test, _clips(splits, statistics), priors),
+        **_measured(model, chosen.below, dev, test, heard, _clips(splits, statistics), priors),
         "not_for": "decisions about people; emotion inference of employees or pupils is "
         "prohibited in the EU (AI Act Art. 5(1)(f)); an expression is not a feeling",
     }
@@ -273,15 +290,17 @@ def compare_card(
             f"The card in {assets / 'sdt'} lacks {error}: it is not one of sdt-train default."
         ) from error
     report("Measuring the checkpoint")
-    dev, test = (
+    dev, test, heard = (
         [
             checkpoint.statistics.standardise_dialogue(dialogue)
-            for dialogue in splits[name].draw(name, priors, rates, seed)
+            for dialogue in splits[name].draw(name, priors, rates, seed, recognised=recognised)
         ]
-        for name in ("dev", "test")
+        for name, recognised in (("dev", False), ("test", False), ("test", True))
     )
     clips = _clips(splits, checkpoint.statistics)
-    found = _numbers(_measured(checkpoint.model, checkpoint.unsure_below, dev, test, clips, priors))
+    found = _numbers(
+        _measured(checkpoint.model, checkpoint.unsure_below, dev, test, heard, clips, priors)
+    )
     different = [
         Difference(name, told.get(name, math.nan), found.get(name, math.nan))
         for name in sorted(told.keys() | found.keys())
@@ -300,10 +319,14 @@ def _measured(
     below: float,
     dev: Sequence[Dialogue],
     test: Sequence[Dialogue],
+    heard: Sequence[Dialogue],
     clips: Sequence[Dialogue],
     priors: NDArray[np.float64],
 ) -> dict[str, Any]:
-    """The fields of the card that can be measured again."""
+    """The fields of the card that can be measured again.
+
+    ``heard`` is ``test`` with its words as a speech recogniser would write them.
+    """
     live = predict(model, test, "prefix")
     alone = [_text_only(dialogue) for dialogue in test]
     return {
@@ -314,6 +337,10 @@ def _measured(
             "test, prefix (as live)": _figures(live),
             "test, voice and face missing": _figures(predict(model, alone)),
             "test, voice and face missing, prefix": _figures(predict(model, alone, "prefix")),
+            "test, as recognised, prefix": _figures(predict(model, heard, "prefix")),
+            "test, as recognised, voice and face missing, prefix": _figures(
+                predict(model, [_text_only(dialogue) for dialogue in heard], "prefix")
+            ),
             "test, late fusion of the students, prefix": {"fused": _late_fusion(live)},
             "test, majority class": {"fused": _majority(test)},
         },
@@ -384,9 +411,9 @@ def _load(
     report("Extracting voices from RAVDESS")
     voices = voice_banks(
         data / "ravdess",
-        AcousticExtractor(),
+        VoiceEncoder(VOICE_NETWORK),
         lambda: VoiceActivityDetector(silero),
-        cache / "ravdess-is10.npz",
+        cache / "ravdess-voices.npz",
         seed=_VOICE_SEED,
     )
     report("Embedding faces of FER2013")
@@ -400,6 +427,11 @@ def _load(
         name: _Split(
             lines[name],
             embed_lines(lines[name], encode, cache / f"meld-{name}-text.npy"),
+            embed_lines(
+                [recognised_lines(dialogue) for dialogue in lines[name]],
+                encode,
+                cache / f"meld-{name}-recognised.npy",
+            ),
             voices[name],
             faces[name],
         )

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.assets import EXPRESSION_NETWORK
+from app.assets import EXPRESSION_NETWORK, VOICE_NETWORK
 from app.pressure import Effort
 from live_features import weights
-from live_features.acoustic import AcousticExtractor
 from live_features.clocks import VirtualClock
 from live_features.corpora import CorpusRecording, CorpusUtterance
 from live_features.endpointing import Endpointer, speech_span
@@ -33,6 +32,7 @@ from live_features.faces import (
 from live_features.media import SAMPLE_RATE, AudioBlock, VideoFrame
 from live_features.sources.recording import RecordingSource
 from live_features.voice_activity import VoiceActivityDetector
+from live_features.voices import VoiceEncoder
 
 _FAINTEST = 1e-12
 """Power that stands for silence, so that its logarithm is finite."""
@@ -40,7 +40,7 @@ _FAINTEST = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """IS10 functionals (1582,) and expression embedding (342,) of an utterance, float32.
+    """Acoustics (1024,) and expression embedding (342,) of an utterance, float32.
 
     None where there was no sound, or no face.
     """
@@ -56,7 +56,7 @@ class Extractors:
         """Raises :class:`UserFacingError` when weights are missing or damaged."""
         silero = weights.packaged(weights.SILERO)
         self._voice_activity = VoiceActivityDetector(silero)
-        self._acoustic = AcousticExtractor()
+        self._voice = VoiceEncoder(VOICE_NETWORK)
         self._analyse = FaceAnalyser(FaceDetector(), ExpressionEncoder.load(EXPRESSION_NETWORK))
 
     def __call__(self, recording: CorpusRecording) -> tuple[Measured, ...]:
@@ -77,7 +77,7 @@ class Extractors:
             face = talking_face(timeline.tracks(utterance.start + start, seen_until))
             measured.append(
                 Measured(
-                    audio=self._acoustic(speech),
+                    audio=self._voice.listen(speech).acoustic,
                     visual=None if face is None else face.features.embedding,
                 )
             )

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from app.extraction import Extractors, Measured
-from live_features.acoustic import ACOUSTIC_SIZE
 from live_features.corpora import CorpusRecording
 from live_features.errors import UserFacingError
 from live_features.expression import EMBEDDING_SIZE
+from live_features.voices import ACOUSTIC_SIZE
 from sdt_model.errors import SDTError
 from sdt_model.files import read_tensors, write_tensors
 

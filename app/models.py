@@ -19,10 +19,10 @@ from app.assets import (
     EXPRESSION_NETWORK,
     SPEAKER_NETWORKS,
     TEXT_ADAPTER,
+    VOICE_NETWORK,
 )
 from app.options import BEST_WHISPER, ModelOptions
 from live_features import weights
-from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
 from live_features.clocks import VirtualClock
 from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
@@ -36,7 +36,7 @@ from live_features.text import TextEncoder
 from live_features.transcription import Transcriber
 from live_features.turns import SpeakerSegmentation, TurnFinder
 from live_features.voice_activity import VoiceActivityDetector
-from live_features.voices import VoiceEncoder
+from live_features.voices import ACOUSTIC_SIZE, VoiceEncoder
 from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 from sdt_model.checkpoints import Checkpoint, load_checkpoint
 from sdt_model.errors import SDTError
@@ -57,7 +57,6 @@ class Models:
     new_turn_finder: Callable[[], TurnFinder]
     transcribe: Transcriber
     encode_text: TextEncoder
-    extract_acoustic: AcousticExtractor
     encode_voice: VoiceEncoder
     analyse_faces: FaceAnalyser
     checkpoint: Checkpoint
@@ -96,8 +95,7 @@ def load_models(options: ModelOptions, progress: Progress | None = None) -> Mode
         whisper = pool.submit(_whisper, options, _whisper_device(device), progress)
         adapter = text_adapter(options.text_encoder)
         text = pool.submit(TextEncoder, text_weights, device, adapter=adapter)
-        acoustic = AcousticExtractor()
-        voice = VoiceEncoder(SPEAKER_NETWORKS / "voices.safetensors")
+        voice = VoiceEncoder(VOICE_NETWORK)
         segmentation = SpeakerSegmentation(SPEAKER_NETWORKS / "segmentation.safetensors")
         faces = FaceAnalyser(FaceDetector(), ExpressionEncoder.load(EXPRESSION_NETWORK))
         transcribe, whisper_origin = whisper.result()
@@ -106,7 +104,6 @@ def load_models(options: ModelOptions, progress: Progress | None = None) -> Mode
             new_turn_finder=lambda: TurnFinder(segmentation),
             transcribe=transcribe,
             encode_text=text.result(),
-            extract_acoustic=acoustic,
             encode_voice=voice,
             analyse_faces=faces,
             checkpoint=checkpoint,

@@ -27,6 +27,7 @@ from live_features.faces import FaceTimeline, TrackSummary, talking_face
 from live_features.media import SAMPLE_RATE
 from live_features.speakers import ENROLMENT_SECONDS, SpeakerTracker
 from live_features.transcription import Transcript
+from live_features.voices import Voice
 from sdt_model.dialogues import UtteranceFeatures
 from sdt_model.domain_shift import ShiftMeter
 
@@ -44,8 +45,7 @@ class Prepared:
     segment: SpeechSegment
     transcript: Transcript | None = None
     text: NDArray[np.float32] | None = None
-    audio: NDArray[np.float32] | None = None
-    voice: NDArray[np.float32] | None = None
+    voice: Voice | None = None
     told: bool = False
 
     def fits(self, segment: SpeechSegment) -> bool:
@@ -245,8 +245,7 @@ class Recogniser:
         return ahead.transcript
 
     def _measure_voice(self, ahead: Prepared) -> None:
-        ahead.audio = self._models.extract_acoustic(ahead.segment.speech)
-        ahead.voice = self._models.encode_voice.embed(ahead.segment.speech)
+        ahead.voice = self._models.encode_voice.listen(ahead.segment.speech)
 
     def _measure(self, ahead: Prepared) -> bool:
         """Text features of a stretch that has been read; whether that was still to do."""
@@ -257,9 +256,10 @@ class Recogniser:
         return True
 
     def _features(self, ahead: Prepared, face: _TalkingFace | None) -> UtteranceFeatures:
+        assert ahead.voice is not None
         return UtteranceFeatures(
             text=ahead.text,
-            audio=ahead.audio,
+            audio=ahead.voice.acoustic,
             visual=None if face is None else face.summary.features.embedding,
         )
 
@@ -278,7 +278,7 @@ class Recogniser:
             return f"line {heard.channel}"
         assert ahead.voice is not None
         track = None if face is None else face.track
-        return f"voice {self._identify(ahead.voice, heard.seconds, track)}"
+        return f"voice {self._identify(ahead.voice.speaker, heard.seconds, track)}"
 
     def _guess_speaker(
         self, heard: Heard, ahead: Prepared, face: _TalkingFace | None
@@ -286,7 +286,7 @@ class Recogniser:
         if heard.channel is not None:
             return self._dialogue.speaker(f"line {heard.channel}")
         assert ahead.voice is not None
-        voice = self._identify.guess(ahead.voice, None if face is None else face.track)
+        voice = self._identify.guess(ahead.voice.speaker, None if face is None else face.track)
         return self._dialogue.speaker(f"voice {voice}")
 
     def _enrol(self, heard: Heard) -> None:
@@ -295,7 +295,8 @@ class Recogniser:
         if length < ENROLMENT_SECONDS * SAMPLE_RATE:
             return
         # Each stretch by itself: of what is longer only the middle would be listened to.
-        voices = [self._models.encode_voice.embed(part) * len(part) for part in self._enrolment]
+        listen = self._models.encode_voice.listen
+        voices = [listen(part).speaker * len(part) for part in self._enrolment]
         voice = self._identify.enrol(np.sum(voices, axis=0) / length)
         self._dialogue.meet(f"voice {voice}", heard.segment.end, self._enrolling.popleft())
         self._enrolment = []

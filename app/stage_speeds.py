@@ -136,8 +136,7 @@ def measure(models: Models) -> list[StageSpeed]:
     segments = [e for part in events for e in part if isinstance(e, SpeechSegment)]
     transcripts, words = _timed(lambda s: models.transcribe(s.samples), segments)
     texts, text = _timed(lambda t: models.encode_text([t.text])[0], transcripts)
-    voices, voice = _timed(lambda s: models.extract_acoustic(s.speech), segments)
-    _, speakers = _timed(lambda s: models.encode_voice.embed(s.speech), segments)
+    voices, voice = _timed(lambda s: models.encode_voice.listen(s.speech), segments)
     models.analyse_faces.reset()
     seen, faces = _timed(models.analyse_faces, pictures)
     models.analyse_faces.reset()
@@ -145,13 +144,13 @@ def measure(models: Models) -> list[StageSpeed]:
     standardise = models.checkpoint.statistics.standardise
     # A slow stage has not done all of them.
     dialogue = [
-        standardise(UtteranceFeatures(text, audio, visual))
-        for text, audio in zip(texts, voices, strict=False)
+        standardise(UtteranceFeatures(text, voice.acoustic, visual))
+        for text, voice in zip(texts, voices, strict=False)
     ]
     emotion = _emotion(models, dialogue)
 
     rate = len(segments) / seconds
-    recogniser = {"words": words, "text": text, "voice": voice, "speakers": speakers}
+    recogniser = {"words": words, "text": text, "voice": voice}
     after = f"an utterance after {UTTERANCES}"
     return [
         StageSpeed("voice activity", "listener", "a second of sound", 1.0, voice_activity),

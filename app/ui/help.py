@@ -100,9 +100,8 @@ def about_text() -> str:
         "Reads the emotion of a conversation while it happens, with the model of Ma et al., "
         "“A Transformer-Based Model With Self-Distillation for Multimodal Emotion Recognition in "
         "Conversations”, IEEE TMM 2023. Nothing that is seen or heard leaves this machine.\n\n"
-        "The code is under the MIT licence. openSMILE is free for research only, and the weights "
-        "were trained on corpora for non-commercial research; all of them are listed under "
-        "Licences.\n\n"
+        "The code is under the MIT licence. The weights were trained on corpora for non-commercial "
+        "research; all of them are listed under Licences.\n\n"
         f"Log, without words and pictures:\n{log_file()}\n\n"
         f"Libraries: {used}"
     )

@@ -97,7 +97,7 @@ def test_a_checkpoint_that_is_not_there(complain: Complain, tmp_path: Path) -> N
 
 
 def test_a_checkpoint_of_another_text_size(complain: Complain, tmp_path: Path) -> None:
-    small = SDTConfig(text_dim=100, audio_dim=1582, visual_dim=342, hidden=16, heads=2)
+    small = SDTConfig(text_dim=100, audio_dim=1024, visual_dim=342, hidden=16, heads=2)
     shipped = load_checkpoint(DEFAULT_CHECKPOINT).statistics
     statistics = FeatureStatistics(
         (shipped.means[0][:100], *shipped.means[1:]),

@@ -17,9 +17,9 @@ from app.assets import ASSETS
 from app.default_training import compare_card, train_default
 from app.evaluate_cli import main
 from app.voice_augmentation import AUGMENTATIONS
-from live_features.acoustic import ACOUSTIC_SIZE
 from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
+from live_features.voices import ACOUSTIC_SIZE
 from sdt_model.dialogues import load_dialogues
 
 SAID = ("Fine.", "What?", "Help!", "I miss her.", "We won!", "Yuck.", "How dare you!")
@@ -58,7 +58,7 @@ def made_up_corpora(data: Path, cache: Path) -> None:
     rows = [v for v in voices] + [v for v in voices if v[1] <= 18 for _ in AUGMENTATIONS]
     features = signs[[label for label, _ in rows]] + rng.normal(size=(len(rows), ACOUSTIC_SIZE))
     cache.mkdir()
-    np.savez(cache / "ravdess-is10.npz", vectors=features.astype(np.float32))
+    np.savez(cache / "ravdess-voices.npz", vectors=features.astype(np.float32))
 
     (data / "fer2013").mkdir()
     for name, count in (("train", 2100), ("public_test", 70)):

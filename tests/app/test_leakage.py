@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from app.default_corpus import Bank, Line, face_banks, read_meld, unseen_faces, voice_banks
 from app.voice_augmentation import AUGMENTATIONS
-from live_features.acoustic import ACOUSTIC_SIZE
 from live_features.emotions import EMOTIONS
 from live_features.expression import ExpressionEncoder
 from live_features.expression_training import copies, learnable, read_faces
+from live_features.voices import ACOUSTIC_SIZE
 
 CORPORA = Path(__file__).parents[3] / "shared" / "data"
 SHIPPED = Path(__file__).parents[2] / "assets" / "expression"

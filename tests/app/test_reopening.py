@@ -105,7 +105,7 @@ def test_every_label_has_its_features(folder: Path) -> None:
     for text, audio, visual in features.values():
         assert text is not None
         assert audio is not None
-        assert (text.shape, audio.shape, visual) == ((384,), (1582,), None)
+        assert (text.shape, audio.shape, visual) == ((384,), (1024,), None)
 
 
 def test_corrections_are_read_from_features_and_kept_in_the_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.assets import ASSETS, DEMO_MEDIA, SPEAKER_NETWORKS
+from app.assets import ASSETS, DEMO_MEDIA, VOICE_NETWORK
 from live_features.clocks import VirtualClock
 from live_features.media import SAMPLE_RATE, AudioBlock
 from live_features.sources.recording import RecordingSource
@@ -93,7 +93,7 @@ def test_the_talking_face_tells_voices_apart_that_are_nearly_alike() -> None:
 
 @pytest.fixture(scope="module")
 def encoder() -> VoiceEncoder:
-    return VoiceEncoder(SPEAKER_NETWORKS / "voices.safetensors")
+    return VoiceEncoder(VOICE_NETWORK)
 
 
 def test_the_demo_s_people_sound_like_themselves(encoder: VoiceEncoder) -> None:
@@ -104,8 +104,9 @@ def test_the_demo_s_people_sound_like_themselves(encoder: VoiceEncoder) -> None:
     ]
     sound = np.concatenate(blocks)
     told = json.loads((ASSETS / "demo" / "reference.json").read_text(encoding="utf-8"))
+    length = 2 * SAMPLE_RATE
     voices = [
-        (u["speaker"], encoder.embed(sound[round(u["start"] * SAMPLE_RATE) :][: 2 * SAMPLE_RATE]))
+        (u["speaker"], encoder.listen(sound[round(u["start"] * SAMPLE_RATE) :][:length]).speaker)
         for u in told["utterances"][:10]
     ]
     same, different = [], []
@@ -117,10 +118,10 @@ def test_the_demo_s_people_sound_like_themselves(encoder: VoiceEncoder) -> None:
 
 def test_a_voice_does_not_depend_on_the_gain(encoder: VoiceEncoder) -> None:
     noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE * 2).astype(np.float32)
-    quiet, quieter = encoder.embed(noise * 0.01), encoder.embed(noise * 0.001)
+    quiet, quieter = encoder.listen(noise * 0.01).speaker, encoder.listen(noise * 0.001).speaker
     np.testing.assert_allclose(quiet, quieter, atol=1e-3)
 
 
 def test_a_word_shorter_than_a_window_has_a_voice(encoder: VoiceEncoder) -> None:
     noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE // 4).astype(np.float32)
-    assert encoder.embed(noise).shape == (192,)
+    assert encoder.listen(noise).speaker.shape == (192,)

@@ -1,17 +1,17 @@
-"""From words to a sentence embedding, from a voice to acoustic functionals."""
+"""From words to a sentence embedding, from a voice to how it speaks."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.assets import DEMO_MEDIA
+from app.assets import DEMO_MEDIA, VOICE_NETWORK
 from live_features import weights
-from live_features.acoustic import ACOUSTIC_SIZE, AcousticExtractor
 from live_features.clocks import VirtualClock
 from live_features.errors import UserFacingError
 from live_features.media import SAMPLE_RATE, AudioBlock
 from live_features.sources.recording import RecordingSource
 from live_features.text import TextEncoder
+from live_features.voices import ACOUSTIC_SIZE, VoiceEncoder
 from live_features.weights import Weights
 
 
@@ -50,24 +50,44 @@ def test_a_folder_without_an_encoder_is_said_to_be_none(tmp_path: object) -> Non
         TextEncoder(Weights(tmp_path, "a test"))  # type: ignore[arg-type]
 
 
-def test_acoustic_functionals_do_not_tell_the_gain(speech: NDArray[np.float32]) -> None:
-    extract = AcousticExtractor()
-    loud, soft = extract(speech), extract(speech * 0.25)
-    assert loud is not None
-    assert soft is not None
-    assert loud.shape == (ACOUSTIC_SIZE,) == (1582,)
+@pytest.fixture(scope="module")
+def voices() -> VoiceEncoder:
+    return VoiceEncoder(VOICE_NETWORK)
+
+
+def acoustic(voices: VoiceEncoder, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    found = voices.listen(samples).acoustic
+    assert found is not None
+    return found
+
+
+def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def test_how_a_voice_speaks_does_not_tell_the_gain(
+    voices: VoiceEncoder, speech: NDArray[np.float32]
+) -> None:
+    loud, soft = acoustic(voices, speech), acoustic(voices, speech * 0.25)
+    assert loud.shape == (ACOUSTIC_SIZE,)
     assert np.isfinite(loud).all()
-    # 16-bit rounding is all that is left of the difference.
-    scale = np.abs(loud) + 1e-3
-    assert np.median(np.abs(loud - soft) / scale) < 0.01
+    np.testing.assert_allclose(loud, soft, atol=1e-3)
 
 
-def test_the_same_sound_gives_the_same_numbers(speech: NDArray[np.float32]) -> None:
-    extract = AcousticExtractor()
-    np.testing.assert_array_equal(extract(speech), extract(speech))
+def test_the_same_sound_gives_the_same_numbers(
+    voices: VoiceEncoder, speech: NDArray[np.float32]
+) -> None:
+    np.testing.assert_array_equal(acoustic(voices, speech), acoustic(voices, speech))
 
 
-def test_silence_and_a_click_have_no_acoustics() -> None:
-    extract = AcousticExtractor()
-    assert extract(np.zeros(SAMPLE_RATE, np.float32)) is None
-    assert extract(np.ones(100, np.float32)) is None
+def test_of_long_speech_all_is_heard(voices: VoiceEncoder, speech: NDArray[np.float32]) -> None:
+    hoarse = np.random.default_rng(0).normal(0, 0.05, len(speech)).astype(np.float32)
+    once, often = acoustic(voices, speech), acoustic(voices, np.tile(speech, 5))
+    at_the_end = acoustic(voices, np.concatenate([np.tile(speech, 4), hoarse]))
+    assert likeness(often, once) > 0.99
+    assert np.linalg.norm(at_the_end - often) > 2 * np.linalg.norm(often - once)
+
+
+def test_silence_and_a_click_do_not_tell_how_a_voice_speaks(voices: VoiceEncoder) -> None:
+    assert voices.listen(np.zeros(SAMPLE_RATE, np.float32)).acoustic is None
+    assert voices.listen(np.ones(100, np.float32)).acoustic is None
