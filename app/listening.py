@@ -28,6 +28,8 @@ _LOOK, _LOOK_SOON = 10_240, 1024
 and a sixteenth of one where there was a hint."""
 _SETTLED = 1.0
 """Seconds of an utterance before hints count: whoever was interrupted trails off meanwhile."""
+_AFTER_LULL = 0.2
+"""Seconds after a lull within an utterance at which it is looked whose words go on."""
 _FIRST_PARTIAL = 0.9
 _PARTIAL_INTERVAL = 1.0
 
@@ -146,6 +148,7 @@ class _Line:
         self._heard = 0
         self._look_due = _LOOK
         self._taken_over = False
+        self._went_on: float | None = None
         self._endpointer = Endpointer(voice_activity, reads_finished=self._ask)
         self._speculation: Speculation | None = None
         self._partial_due = 0.0
@@ -171,6 +174,10 @@ class _Line:
             self._find_turns.push(samples)
         for event in self._endpointer.push(samples):
             self._handle(event)
+        if (went_on := self._endpointer.lull_ended) != self._went_on:
+            self._went_on = went_on
+            if went_on is not None:
+                self._look_due = min(self._look_due, round((went_on + _AFTER_LULL) * SAMPLE_RATE))
         if self._heard >= self._look_due:
             self._look_for_turns()
 

@@ -18,6 +18,7 @@ from live_features.media import SAMPLE_RATE
 from live_features.voice_activity import FRAME
 
 _FRAME_SECONDS = FRAME / SAMPLE_RATE
+_LULL = 0.1  # seconds without speech that are one
 _SAME = 0.2  # seconds by which two cuts may differ that stand for the same change
 _NEAR = 0.3  # seconds around a change of speaker in which the cut may be made
 
@@ -127,6 +128,7 @@ class Endpointer:
         self._speech_to = 0
         self._cut_at = 0
         self._expected_cut: int | None = None
+        self._lull_ended: float | None = None
         self._candidate: SpeechSegment | None = None
 
     def push(self, samples: NDArray[np.float32]) -> list[EndpointEvent]:
@@ -184,6 +186,11 @@ class Endpointer:
         return self._segment(self._speech_to, "open")
 
     @property
+    def lull_ended(self) -> float | None:
+        """The second at which speech last went on after a short lull: often it is another's."""
+        return self._lull_ended
+
+    @property
     def _now(self) -> int:
         """Number of frames seen so far."""
         return self._first_frame + len(self._frames)
@@ -203,6 +210,8 @@ class Endpointer:
             return [SpeechStart(index * _FRAME_SECONDS)]
         events: list[EndpointEvent] = []
         if probability >= rules.off:
+            if index - self._speech_to >= _frames(_LULL):
+                self._lull_ended = index * _FRAME_SECONDS
             self._speech_to = index + 1
             if self._candidate is not None:
                 self._candidate = None

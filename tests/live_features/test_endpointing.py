@@ -242,3 +242,15 @@ def test_a_cut_is_made_where_it_was_expected() -> None:
     assert isinstance(found, SpeechSegment)
     assert (found.start, found.end) == (expected.start, expected.end)
     np.testing.assert_array_equal(found.samples, expected.samples)
+
+
+def test_a_lull_within_an_utterance_is_noticed_when_speech_goes_on() -> None:
+    def lull(seconds: float) -> float | None:
+        waiting = iter(script((1.0, 0.9), (seconds, 0.05), (0.5, 0.9)))
+        endpointer = Endpointer(lambda frame: next(waiting))
+        frames = round(1.0 / FRAME_SECONDS) + round(seconds / FRAME_SECONDS) + 3
+        endpointer.push(np.ones(frames * FRAME, np.float32))
+        return endpointer.lull_ended
+
+    assert lull(0.03) is None
+    assert lull(0.13) == pytest.approx(1.12, abs=FRAME_SECONDS)
