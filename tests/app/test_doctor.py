@@ -18,7 +18,7 @@ from tests.fake_camera import FakeCamera, Fault
 from tests.fake_sounddevice import DEVICE_UNAVAILABLE, FakeDevice, FakeSoundDevice
 
 PARTS = ("system", "window", "microphone", "camera", "graphics", "weights", "speed")
-STAGES = ("voice activity", "words", "text", "voice", "speakers", "emotion", "faces")
+STAGES = ("voice activity", "words", "text", "voice", "emotion", "faces")
 IMPATIENT = Patience(opening=0.2, first_picture=0.2, next_picture=0.2, black=0.1, retry=0.2)
 
 
