@@ -46,6 +46,7 @@ _RAVDESS_EMOTIONS = {
     "08": "surprise",
 }
 _ACTORS = {"train": range(1, 19), "dev": range(19, 21), "test": range(21, 23)}
+_READ_AT_ONCE = 64
 _FACES = (3, 12)
 """Fewest and most pictures averaged into one utterance's face."""
 
@@ -280,9 +281,15 @@ def embed_lines(
         vectors = np.load(cache, allow_pickle=False)
         _check_cache(cache, len(vectors), sum(lengths))
     else:
-        vectors = np.concatenate(
-            [encode([u.text for u in lines]) for lines in track(dialogues, "Words")]
-        )
+        texts = [u.text for lines in dialogues for u in lines]
+        # Lines of like length together: what makes up for shorter ones costs as much as words.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        starts = range(0, len(order), _READ_AT_ONCE)
+        parts = [
+            encode([texts[i] for i in order[start : start + _READ_AT_ONCE]])
+            for start in track(starts, "Words")
+        ]
+        vectors = np.concatenate(parts)[np.argsort(order)]
         cache.parent.mkdir(parents=True, exist_ok=True)
         np.save(cache, vectors)
     return np.split(vectors, np.cumsum(lengths)[:-1])

@@ -121,6 +121,14 @@ def test_features_kept_of_another_corpus_are_not_taken(tmp_path: Path) -> None:
         embed_lines([lines(2)], lambda texts: np.zeros((len(texts), 384)), tmp_path / "text.npy")
 
 
+def test_every_line_gets_the_embedding_of_its_own_words(tmp_path: Path) -> None:
+    scenes = [[Line("x" * n, "Ann", 0) for n in lengths] for lengths in ((9, 2, 5), (1,), (70, 3))]
+    vectors = embed_lines(
+        scenes, lambda texts: np.array([[len(t)] for t in texts], np.float32), tmp_path / "text.npy"
+    )
+    assert [scene.ravel().tolist() for scene in vectors] == [[9, 2, 5], [1], [70, 3]]
+
+
 def test_words_are_blended_with_others_but_mostly_stay_what_they_are() -> None:
     rng = np.random.default_rng(2)
     text = rng.normal(size=(210, 64)).astype(np.float32)
