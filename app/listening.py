@@ -20,7 +20,7 @@ from live_features.endpointing import (
     SpeechStart,
 )
 from live_features.media import SAMPLE_RATE, AudioBlock
-from live_features.turns import SURE_AFTER, TurnFinder
+from live_features.turns import TurnFinder
 from live_features.voice_activity import VoiceActivityDetector
 
 _LOOK, _LOOK_SOON = 10_240, 1024
@@ -193,8 +193,6 @@ class _Line:
             if look.change is None or look.change >= opened.end:
                 return
             if not look.sure:
-                sure = round((look.change + SURE_AFTER) * SAMPLE_RATE)
-                self._look_due = max(self._look_due, min(sure, self._heard + _LOOK))
                 if (cut_off := self._endpointer.until(look.change)) is not None:
                     # By the time it is sure, what was said before has been read.
                     self._speculate(Speculation(Heard(cut_off, self._channel)))
