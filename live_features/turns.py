@@ -26,9 +26,14 @@ SHORTEST_TURN = 0.25
 """Seconds of an utterance before a change in it counts."""
 
 _FILTER_LENGTH, _FILTER_STRIDE, _POOLED = 251, 10, 3
+# Samples between two outputs of the bands, and those that an output depends on.
 _BAND_STRIDE = _FILTER_STRIDE * _POOLED
 _BAND_LENGTH = _FILTER_LENGTH + _FILTER_STRIDE * (_POOLED - 1)
-# Samples between two outputs of the bands, and those that an output depends on.
+_BLOCK = 36
+"""Outputs of the bands that are computed together: for every length that it meets, oneDNN keeps
+made-to-measure code and weights, and the time since the last look has very many."""
+_BLOCK_LENGTH = (_BLOCK - 1) * _BAND_STRIDE + _BAND_LENGTH  # samples
+
 _STEP, _FIRST = 270 / SAMPLE_RATE, 495 / SAMPLE_RATE  # seconds: frames, and the middle of the first
 _PEOPLE = ((1, 4, 5), (2, 4, 6), (3, 5, 6))  # classes in which each of the three speaks
 _THREE = range(3)
@@ -170,9 +175,14 @@ class TurnFinder:
     def _listen(self) -> NDArray[np.float32]:
         """(frames, 7)"""
         wave = torch.from_numpy(self._recent)[None, None]
+        known = [self._bands]
         new = wave[..., self._bands.shape[-1] * _BAND_STRIDE :]
-        if new.shape[-1] >= _BAND_LENGTH:
-            self._bands = torch.cat([self._bands, self._segmentation.bands(new)], dim=-1)
+        while (left := (new.shape[-1] - _BAND_LENGTH) // _BAND_STRIDE + 1) > 0:
+            block = new[..., :_BLOCK_LENGTH]
+            padded = F.pad(block, (0, _BLOCK_LENGTH - block.shape[-1]))
+            known.append(self._segmentation.bands(padded)[..., :left])
+            new = new[..., _BLOCK * _BAND_STRIDE :]
+        self._bands = torch.cat(known, dim=-1)
         return self._segmentation.judge(wave, self._bands)[0].numpy()
 
 
