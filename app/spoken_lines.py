@@ -81,7 +81,7 @@ def heard_lines(
     What has been heard is kept in ``cache`` (JSON) after each dialogue, and not read aloud again.
 
     Raises:
-        UserFacingError: the voice is not installed, or the cache is damaged.
+        UserFacingError: the voice is not installed, or the cache is damaged or another corpus's.
     """
     known = _cached(cache)
     wanted = range(0, len(dialogues), every)
@@ -94,6 +94,8 @@ def heard_lines(
             lines = dialogues[index]
             known[index] = [heard(line.text, read_aloud, transcribe) for line in lines]
             write_atomically(cache, json.dumps(known, indent=0).encode())
+    if any(len(known[index]) != len(dialogues[index]) for index in wanted):
+        raise UserFacingError(f"{cache} holds another corpus: delete it and start again.")
     return {index: known[index] for index in wanted}
 
 
