@@ -208,7 +208,8 @@ def test_what_is_said_in_a_pause_is_neither_heard_nor_recorded(
     before = [u for u in session.utterances if u.start < paused.media_time]
     after = session.utterances[len(before) :]
     assert (len(before), len(after)) == (2, 1)
-    assert before[1].end <= paused.media_time + 0.05
+    # Silero takes a word that breaks off for spoken a little longer, as it does in any pause.
+    assert before[1].end <= paused.media_time + 0.25
     assert after[0].start >= resumed.media_time - 0.05
     assert after[0].text == before[0].text
 
