@@ -4,8 +4,9 @@
          \\--> watcher (faces) ---------/
 
 On a real clock each of the three has a thread: sound is never dropped, pictures drop the oldest,
-utterances wait. While somebody pauses, the recogniser already works on what may turn out to be an
-utterance; while somebody speaks and it has nothing else to do, it reads what has been said so far.
+utterances wait, and those behind the first are read by others meanwhile. While somebody pauses, the
+recogniser already works on what may turn out to be an utterance; while somebody speaks and it has
+nothing else to do, it reads what has been said so far.
 On the virtual clock nothing is left out and nothing guessed. Pictures are looked at, sound is
 listened to and utterances are read as far ahead as there is time for, but what they lead to is told
 strictly in the order of the recording, so the same recording always gives the same events.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 
@@ -39,7 +41,7 @@ from app.pressure import Pressure
 from app.preview import LatestFrame
 from app.priority import give_way
 from app.read_ahead import Outcome, ReadAhead, do
-from app.recogniser import Recogniser, Work
+from app.recogniser import BeingRead, Recogniser, Work
 from app.workers import AheadStage, Stage, ThreadStage, Turns
 from live_features.errors import UserFacingError
 from live_features.faces import FaceAnalyser, FaceFrame, FaceTimeline
@@ -57,6 +59,8 @@ from sdt_model.dialogues import UtteranceFeatures
 _AUDIO_BLOCKS = 256
 _FRAMES = 8
 _UTTERANCES = 64
+_READERS = 2
+"""Threads that read what has to wait."""
 _TURNS, _TURNS_OF_SOUND = 128, 512
 """What a recording may be ahead of what has been told of it, on the virtual clock; pictures take
 room."""
@@ -251,6 +255,8 @@ class LiveEngine:
         self, stages: ExitStack, watcher: Watcher
     ) -> tuple[Stage[AudioBlock], Stage[VideoFrame]]:
         """The stages that hear and see; ``stages`` ends them, the first last."""
+        readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
+        stages.callback(readers.shutdown)
         recognising = ThreadStage(
             "recogniser", self._recognise, size=_UTTERANCES, between=self._do_requests
         )
@@ -258,7 +264,7 @@ class LiveEngine:
         self._requests.call(recognising.nudge)
         # Called before that, so that nothing is asked of a thread that is ending.
         stages.callback(self._requests.call, None)
-        listener = self._listener(recognising)
+        listener = self._listener(recognising, readers)
         stages.callback(listener.flush)
         listening = ThreadStage("listener", listener, size=_AUDIO_BLOCKS)
         stages.callback(listening.finish)
@@ -301,10 +307,12 @@ class LiveEngine:
         else:
             self._turns.put(partial(self._tell, event))
 
-    def _listener(self, recognising: ThreadStage[Work]) -> Listener:
+    def _listener(self, recognising: ThreadStage[Work], readers: ThreadPoolExecutor) -> Listener:
         def hand_on(heard: Heard) -> None:
-            self._backlog.waits(heard)
-            recognising.put(heard)
+            if self._backlog.waits(heard):
+                recognising.put(BeingRead(heard, readers.submit(self._recogniser.read, heard)))
+            else:
+                recognising.put(heard)
 
         def speculate(speculation: Speculation) -> None:
             if self._ahead:
@@ -345,8 +353,9 @@ class LiveEngine:
 
     def _recognise(self, work: Work) -> None:
         self._recogniser(work)
-        if isinstance(work, Heard):
-            self._backlog.done(work)
+        match work:
+            case (Heard() as heard) | BeingRead(heard=heard):
+                self._backlog.done(heard)
 
     def _pump(self, listening: Stage[AudioBlock], watching: Stage[VideoFrame]) -> None:
         analysed, begun, closed = 0.0, False, False
@@ -405,18 +414,22 @@ class _Backlog:
         self._tell = tell
         self._pressure = pressure
         self._seconds = 0.0
+        self._utterances = 0
         self._lock = threading.Lock()
 
-    def waits(self, heard: Heard) -> None:
-        self._change(heard, heard.seconds)
+    def waits(self, heard: Heard) -> bool:
+        """Note an utterance; whether others are before it."""
+        return self._change(heard, 1) > 1
 
     def done(self, heard: Heard) -> None:
-        self._change(heard, -heard.seconds)
+        self._change(heard, -1)
 
-    def _change(self, heard: Heard, seconds: float) -> None:
+    def _change(self, heard: Heard, utterances: int) -> int:
         now = heard.segment.end
         with self._lock:
-            self._seconds = max(self._seconds + seconds, 0.0)
+            self._utterances += utterances
+            self._seconds = max(self._seconds + utterances * heard.seconds, 0.0)
             self._tell(BacklogChanged(media_time=now, seconds=self._seconds))
             if self._pressure.update(self._seconds):
                 self._tell(EffortChanged(media_time=now, without=self._pressure.effort.without))
+            return self._utterances

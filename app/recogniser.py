@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -30,9 +30,6 @@ from live_features.transcription import Transcript
 from live_features.voices import Voice
 from sdt_model.dialogues import UtteranceFeatures
 from sdt_model.domain_shift import ShiftMeter
-
-Work = Heard | Speculation | Partial
-"""Everything that a recogniser can be asked to do."""
 
 
 @dataclass(slots=True)
@@ -61,6 +58,18 @@ class Prepared:
         """Whether the words, which have been read, are a finished sentence."""
         assert self.transcript is not None
         return self.transcript.reads_finished and not self.transcript.rejected
+
+
+@dataclass(frozen=True, slots=True)
+class BeingRead:
+    """An utterance that somebody else reads meanwhile, as with :meth:`Recogniser.read`."""
+
+    heard: Heard
+    reading: Future[Prepared]
+
+
+Work = Heard | BeingRead | Speculation | Partial
+"""Everything that a recogniser can be asked to do."""
 
 
 class Recogniser:
@@ -124,6 +133,8 @@ class Recogniser:
 
     def __call__(self, work: Work) -> None:
         match work:
+            case BeingRead(heard=heard, reading=reading):
+                self.place(heard, reading.result())
             case Heard() if self._enrolling and work.channel is None:
                 self._enrol(work)
             case Heard():

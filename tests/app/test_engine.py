@@ -116,6 +116,31 @@ def test_a_recogniser_that_is_too_slow_leaves_work_out_and_loses_nothing(
     assert max(backlog) < SECONDS
 
 
+def test_utterances_that_wait_are_read_side_by_side_and_told_in_order(
+    models: Models, expected: list[UtteranceLabelled]
+) -> None:
+    changed = threading.Condition()
+    reading = most = 0
+
+    def together(samples: NDArray[np.float32], **settings: Any) -> Transcript:
+        nonlocal reading, most
+        with changed:
+            reading += 1
+            most = max(most, reading)
+            changed.notify_all()
+            # Nobody is done before somebody else has begun, or it is clear that nobody will.
+            changed.wait_for(lambda: most >= 2, timeout=2.0)
+        transcript = models.transcribe(samples, **settings)
+        with changed:
+            reading -= 1
+        return transcript
+
+    events = run(replace(models, transcribe=together), RealClock(speed=8.0))  # type: ignore[arg-type]
+    assert most >= 2
+    assert [(u.start, u.text) for u in labelled(events)] == [(u.start, u.text) for u in expected]
+    assert not [t for t in threading.enumerate() if t.name.startswith("reader")]
+
+
 def test_stopping_labels_what_was_heard_and_ends_every_thread(models: Models) -> None:
     events: list[Event] = []
     clock = RealClock(speed=4.0)
