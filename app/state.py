@@ -137,10 +137,10 @@ class Snapshot:
     ``without`` names what is left out while the machine cannot keep up, ``devices`` maps a device
     that is not as it should be to the sentence about it. ``shift`` says how far text, audio and
     visual lie from training, see :class:`ShiftMeasured`. ``fetching`` is how far a model is that is
-    fetched before the session can begin. ``paused`` says that live input is paused, ``playing`` how
-    a recording plays: ``playing``, ``paused`` or ``waiting`` until more of it has been read; it is
-    empty for live input. ``busy`` says in words what is being done for a correction that takes a
-    while. ``version`` grows with every change.
+    fetched before the session can begin. ``paused`` says that live input is paused, ``pauses`` when
+    that was; ``playing`` how a recording plays: ``playing``, ``paused`` or ``waiting`` until more
+    of it has been read; it is empty for live input. ``busy`` says in words what is being done for a
+    correction that takes a while. ``version`` grows with every change.
 
     Of what was corrected: ``colours`` are those that people chose for speakers, None for the
     theme's; ``left`` holds the speakers that nobody is any more; ``on`` the modalities that are
@@ -188,6 +188,7 @@ class Snapshot:
     elsewhere: tuple[tuple[int, LabelledUtterance, LabelledUtterance], ...] = ()
     fetching: Fetching | None = None
     paused: bool = False
+    pauses: tuple[float, ...] = ()
     playing: str = ""
     busy: str = ""
 
@@ -270,8 +271,10 @@ class SessionState:
                     duration=event.duration,
                     has_video=event.has_video,
                 )
-            case SessionPaused() | SessionResumed():
-                self._set(paused=isinstance(event, SessionPaused))
+            case SessionPaused():
+                self._set(paused=True, pauses=(*now.pauses, event.media_time))
+            case SessionResumed():
+                self._set(paused=False)
             case SpeechStarted():
                 self._open[event.channel] = event.media_time
                 self._set(speaking_since=min(self._open.values()))

@@ -103,6 +103,11 @@ def _drawing(
         for mark in snapshot.marks
         if system.start <= mark.time < system.end
     )
+    parts += (
+        _mark(system.x(time), "paused", bottom)
+        for time in snapshot.pauses
+        if system.start <= time < system.end
+    )
     return (
         f'<svg class="system" viewBox="0 0 {_WIDTH:g} {bottom + _AXIS:g}" role="group" '
         f'aria-label="From {clock(system.start)} to {clock(system.end)}">{"".join(parts)}</svg>'

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.assets import DEFAULT_CHECKPOINT
-from app.events import Event, SessionStarted, SpeakerColoured, UtteranceLabelled
+from app.events import Event, SessionPaused, SessionStarted, SpeakerColoured, UtteranceLabelled
 from app.session.logged import read_session
 from app.session.redaction import redacted
 from app.session.report import report
@@ -66,6 +66,11 @@ def page(folder: Path, script: list[Event]) -> Page:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return page(tmp_path_factory.mktemp("session"), list(events()))
+
+
+def test_it_shows_where_the_session_was_paused(tmp_path: Path) -> None:
+    told = page(tmp_path, [*events(), SessionPaused(media_time=17.0)])
+    assert told.titles.count("paused") == 1
 
 
 def test_it_tells_every_utterance_and_links_each_bar_to_its_row(told: Page) -> None:

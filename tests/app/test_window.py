@@ -625,7 +625,10 @@ def test_the_status_bar_says_what_time_does_and_what_is_being_done(open_window: 
     window.bridge.poll()
     assert phase.text() == "Paused"
     assert "nothing is heard, seen or recorded" in window.banner.text()
+    for plot in (window.lanes, window.gates):
+        assert [line.value() for line in plot.pauses.values()] == [17.0]
     state(SessionResumed(media_time=18.0))
     window.bridge.poll()
     assert phase.text() == "Listening"
     assert not window.banner.isVisible()
+    assert [line.value() for line in window.lanes.pauses.values()] == [17.0], "it stays in sight"

@@ -158,7 +158,7 @@ class GatesView(TimePlot):
         self._shown = ()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        self.show_marks(snapshot.marks)
+        self.show_moments(snapshot)
         self._axis.show_on(snapshot.on)
         renamed = snapshot.speakers != self._speakers
         if snapshot.utterances is not self._shown or renamed:

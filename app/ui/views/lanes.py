@@ -321,7 +321,7 @@ class LanesView(TimePlot):
         if moved or snapshot.utterances is not self._shown:
             self._show_utterances(snapshot.utterances, moved)
         self.dim(snapshot)
-        self.show_marks(snapshot.marks)
+        self.show_moments(snapshot)
         since = snapshot.speaking_since
         self.open_bar.setVisible(since is not None)
         if since is not None:

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.state import LabelledUtterance, Mark, Snapshot
+from app.state import LabelledUtterance, Snapshot
 from app.ui.theme import Theme, scaled_font
 from app.ui.views.overview import VEILED, Overview
 from app.ui.views.painting import clock
@@ -88,7 +88,8 @@ class TimePlot(pg.PlotWidget):
         self.now.setZValue(50)
         self.addItem(self.now, ignoreBounds=True)
         self.marks: dict[int, pg.InfiniteLine] = {}
-        self._mark_pen = QPen()
+        self.pauses: dict[float, pg.InfiniteLine] = {}
+        self._mark_pen = self._pause_pen = QPen()
         self._note_fill = QBrush()
         self._notes = not show_times
         self._first_ahead = self._dimmed_of = 0
@@ -156,21 +157,29 @@ class TimePlot(pg.PlotWidget):
         for index in [index for index in bars if index >= count]:
             bars.pop(index).remove()
 
-    def show_marks(self, marks: tuple[Mark, ...]) -> None:
-        """Draw a line at every marked moment."""
-        now = {mark.number: mark for mark in marks}
+    def show_moments(self, snapshot: Snapshot) -> None:
+        """Draw a line at every moment that is marked, and wherever the session was paused."""
+        now = {mark.number: mark for mark in snapshot.marks}
         for number in self.marks.keys() - now.keys():
             self.removeItem(self.marks.pop(number))
         for number in now.keys() - self.marks.keys():
-            line = pg.InfiniteLine(pos=now[number].time, angle=90, pen=self._mark_pen)
-            line.setZValue(40)
-            if self._notes:
-                text = textwrap.shorten(now[number].note, _LONGEST_NOTE, placeholder=" …")
-                note = pg.InfLineLabel(line, text, position=1.0, anchors=[(0, 0)] * 2)
-                note.setColor(self._mark_pen.color())
-                note.fill = self._note_fill
-            self.marks[number] = line
-            self.addItem(line, ignoreBounds=True)
+            mark = now[number]
+            self.marks[number] = self._draw_line(mark.time, mark.note, self._mark_pen)
+        for time in self.pauses.keys() - set(snapshot.pauses):
+            self.removeItem(self.pauses.pop(time))
+        for time in set(snapshot.pauses) - self.pauses.keys():
+            self.pauses[time] = self._draw_line(time, "paused", self._pause_pen)
+
+    def _draw_line(self, time: float, text: str, pen: QPen) -> pg.InfiniteLine:
+        line = pg.InfiniteLine(pos=time, angle=90, pen=pen)
+        line.setZValue(40)
+        if self._notes:
+            text = textwrap.shorten(text, _LONGEST_NOTE, placeholder=" …")
+            note = pg.InfLineLabel(line, text, position=1.0, anchors=[(0, 0)] * 2)
+            note.setColor(pen.color())
+            note.fill = self._note_fill
+        self.addItem(line, ignoreBounds=True)
+        return line
 
     def clicked_at(self, place: QPointF) -> None:
         """Something else than a bar was clicked, at ``place`` in the scene."""
@@ -189,12 +198,14 @@ class TimePlot(pg.PlotWidget):
 
     def set_theme(self, theme: Theme) -> None:
         self._mark_pen = QPen(QColor(theme.warning), 0, Qt.PenStyle.DashLine)
+        self._pause_pen = QPen(QColor(theme.muted), 0, Qt.PenStyle.DotLine)
         self._note_fill = QBrush(QColor(theme.panel))
-        for line in self.marks.values():
-            line.setPen(self._mark_pen)
-            for note in (child for child in line.childItems() if hasattr(child, "setColor")):
-                note.setColor(self._mark_pen.color())
-                note.fill = self._note_fill
+        for lines, pen in ((self.marks, self._mark_pen), (self.pauses, self._pause_pen)):
+            for line in lines.values():
+                line.setPen(pen)
+                for note in (child for child in line.childItems() if hasattr(child, "setColor")):
+                    note.setColor(pen.color())
+                    note.fill = self._note_fill
         self.setBackground(QColor(theme.panel))
         self.now.setPen(QPen(QColor(theme.accent), 0))
         for side in ("left", "bottom"):
