@@ -95,6 +95,19 @@ class LiveSource:
             yield from self._in_order(heard)
         yield from self._seen
 
+    def rest(self) -> None:
+        """Let go of the camera until :meth:`wake`; the microphone stays open, and keeps the time.
+
+        At once, from any thread, as :meth:`wake`.
+        """
+        if self._camera is not None:
+            self._camera.rest()
+
+    def wake(self) -> None:
+        """Take up the camera again."""
+        if self._camera is not None:
+            self._camera.wake()
+
     def close(self) -> None:
         """End the iteration, after what was heard until then; from any thread, at any time."""
         self._closed.set()

@@ -44,6 +44,11 @@ class LiveInput(Protocol):
 
     def __iter__(self) -> Iterator[AudioBlock | VideoFrame | DeviceNotice]: ...
 
+    def rest(self) -> None:
+        """Let go of what it can do without until :meth:`wake`; at once, from any thread."""
+
+    def wake(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -59,7 +64,7 @@ class PausableSource:
     """``source``, which :meth:`pause` and :meth:`resume` silence from any thread, at once.
 
     Sound and pictures from between the two calls are never handed on, however late they arrive.
-    Notices about devices are. The devices stay open.
+    Notices about devices are. Meanwhile ``source`` rests.
     """
 
     def __init__(self, source: LiveInput) -> None:
@@ -87,6 +92,7 @@ class PausableSource:
             if not self._paused:
                 self._pauses.append(_Pause(self._source.now))
                 self._paused = True
+                self._source.rest()
 
     def resume(self) -> None:
         """Hand on what comes from now on."""
@@ -94,6 +100,7 @@ class PausableSource:
             if self._paused:
                 self._pauses[-1].end = self._source.now
                 self._paused = False
+                self._source.wake()
 
     def close(self) -> None:
         self._source.close()

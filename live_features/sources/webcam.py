@@ -154,6 +154,7 @@ class Webcam:
         self._now: Callable[[], float] | None = None
         self._try: _Try | None = None
         self._try_again_at = 0.0
+        self._resting = False
         self._stuck: list[_Try] = []
         self._told: set[str] = set()
         self._last_time = 0.0
@@ -189,6 +190,20 @@ class Webcam:
         with self._lock:
             self._now = now
             self._begin()
+            if self._resting:
+                self._let_go()
+
+    def rest(self) -> None:
+        """Let go of the camera, so that its light goes out, until :meth:`wake`; at once."""
+        with self._lock:
+            self._resting = True
+            if self._try is not None and not self._try.ending:
+                self._let_go()
+
+    def wake(self) -> None:
+        """Begin to open the camera again; at once, from any thread, as :meth:`rest`."""
+        with self._lock:
+            self._resting = False
 
     def read(self) -> list[VideoFrame | DeviceNotice]:
         """Pictures and notices since the last call; never waits."""
@@ -246,15 +261,20 @@ class Webcam:
         now = wall.monotonic()
         if current.ending:
             self._stuck = [each for each in self._stuck if each.is_alive]
-            if now >= self._try_again_at and len(self._stuck) < _MOST_STUCK:
+            ready = now >= self._try_again_at and len(self._stuck) < _MOST_STUCK
+            if ready and not self._resting:
                 self._begin()
             return None
         code, over = current.diagnose(self._patience, now)
         if over:
-            current.end()
-            self._stuck.append(current)
-            self._try_again_at = now + self._patience.retry
+            self._let_go()
         return code
+
+    def _let_go(self) -> None:
+        assert self._try is not None
+        self._try.end()
+        self._stuck.append(self._try)
+        self._try_again_at = wall.monotonic() + self._patience.retry
 
     def _is_news(self, code: str) -> bool:
         """Each trouble is told once until the camera is well again, after a loss none."""

@@ -189,7 +189,9 @@ def test_what_is_said_in_a_pause_is_neither_heard_nor_recorded(
     device = FakeDevice("Desk mic", spoken, rate=SAMPLE_RATE)
     folder = tmp_path / "talk.sdt"
     picture = np.full((48, 64, 3), 120, np.uint8)
-    session = Session(models, device, Webcam(open_camera=FakeCamera([picture])), record=folder)
+    camera = FakeCamera([picture])
+    session = Session(models, device, Webcam(open_camera=camera), record=folder)
+    lit = []
 
     def ask_for_privacy() -> None:
         while device.played < pause:
@@ -197,12 +199,14 @@ def test_what_is_said_in_a_pause_is_neither_heard_nor_recorded(
         session.live.pause()
         while device.played < resume:
             time.sleep(0.01)
+        lit.append(camera.open_handles)
         session.live.resume()
 
     threading.Thread(target=ask_for_privacy, daemon=True).start()
     session.run()
     (paused,) = [e for e in session.events if isinstance(e, SessionPaused)]
     (resumed,) = [e for e in session.events if isinstance(e, SessionResumed)]
+    assert lit == [0]
     assert resumed.media_time == pytest.approx(paused.media_time + SILENCE)
     assert resumed.emitted_at == pytest.approx(resumed.media_time, abs=0.5)
     before = [u for u in session.utterances if u.start < paused.media_time]

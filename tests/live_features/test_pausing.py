@@ -29,6 +29,7 @@ class Devices:
     def __init__(self, blocks: int, at: dict[float, Callable[[], object]]) -> None:
         self.info = MediaInfo(name="live", duration=None, channels=1)
         self.now = 0.0
+        self.resting = False
         self._blocks = blocks
         self._at = at
 
@@ -42,6 +43,12 @@ class Devices:
             yield VideoFrame(np.full((2, 2, 3), number, np.uint8), (number + 0.5) / 10)
             yield DeviceNotice((number + 0.5) / 10, "camera", "black", "Dark.")
             yield AudioBlock(samples, start / SAMPLE_RATE)
+
+    def rest(self) -> None:
+        self.resting = True
+
+    def wake(self) -> None:
+        self.resting = False
 
     def close(self) -> None:
         """Nothing is open."""

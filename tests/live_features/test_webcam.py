@@ -277,6 +277,34 @@ def test_a_short_darkness_is_no_trouble(started, camera):
     assert notices == []
 
 
+def test_a_camera_that_rests_is_let_go_and_taken_up_again_without_a_word(camera, started):
+    webcam = started(camera)
+    read_until(webcam, three_frames)
+    webcam.rest()
+    wait_for(lambda: camera.open_handles == 0)
+    webcam.read()
+    time.sleep(0.1)  # five times as long as until the next try
+    assert (webcam.read(), camera.open_handles) == ([], 0)
+    webcam.wake()
+    _, notices = read_until(webcam, three_frames)
+    assert notices == []
+
+
+def test_a_camera_told_to_rest_before_the_session_begins_stays_dark(camera):
+    webcam = Webcam(open_camera=camera, patience=Patience(retry=0.02))
+    webcam.rest()
+    webcam.start(lambda: 1.0)
+    try:
+        wait_for(lambda: not any(each.name == "camera 0" for each in threading.enumerate()))
+        webcam.read()
+        time.sleep(0.1)
+        assert (webcam.read(), camera.open_handles) == ([], 0)
+        webcam.wake()
+        read_until(webcam, three_frames)
+    finally:
+        webcam.stop()
+
+
 @pytest.mark.parametrize("fault", ["hangs", "slow"])
 def test_stopping_does_not_wait_for_a_driver_that_hangs(camera, started, fault):
     if fault == "slow":
