@@ -189,9 +189,8 @@ class Webcam:
         """
         with self._lock:
             self._now = now
-            self._begin()
-            if self._resting:
-                self._let_go()
+            if not self._resting:
+                self._begin()
 
     def rest(self) -> None:
         """Let go of the camera, so that its light goes out, until :meth:`wake`; at once."""
@@ -204,11 +203,13 @@ class Webcam:
         """Begin to open the camera again; at once, from any thread, as :meth:`rest`."""
         with self._lock:
             self._resting = False
+            if self._now is not None and self._try is None:
+                self._begin()
 
     def read(self) -> list[VideoFrame | DeviceNotice]:
         """Pictures and notices since the last call; never waits."""
         with self._lock:
-            if self._now is None:
+            if self._now is None or self._try is None:
                 return []
             items: list[VideoFrame | DeviceNotice] = list(self._frames())
             code = self._look_after()

@@ -95,6 +95,16 @@ def test_pictures_of_a_pause_are_left_out_and_the_others_keep_step_with_the_soun
         assert samples[round(frame.time * SAMPLE_RATE)] == round((number + 0.5) * BLOCK) + 1
 
 
+def test_devices_rest_while_it_is_paused() -> None:
+    devices = Devices(20, {})
+    source = PausableSource(devices)
+    seen: list[bool] = []
+    look = [(m, lambda: seen.append(devices.resting)) for m in (3.0, 8.0, 13.0)]
+    devices._at = dict([*look, (4.0, source.pause), (12.0, source.resume)])
+    list(source)
+    assert seen == [False, True, False]
+
+
 def test_notices_about_devices_come_through() -> None:
     items = played(10, pause=(2.0,), resume=(8.0,))
     times = [item.time for item in items if isinstance(item, DeviceNotice)]

@@ -295,10 +295,9 @@ def test_a_camera_told_to_rest_before_the_session_begins_stays_dark(camera):
     webcam.rest()
     webcam.start(lambda: 1.0)
     try:
-        wait_for(lambda: not any(each.name == "camera 0" for each in threading.enumerate()))
-        webcam.read()
         time.sleep(0.1)
-        assert (webcam.read(), camera.open_handles) == ([], 0)
+        assert (webcam.read(), camera.delivered) == ([], 0)
+        assert not any(each.name == "camera 0" for each in threading.enumerate())
         webcam.wake()
         read_until(webcam, three_frames)
     finally:
