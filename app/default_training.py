@@ -28,7 +28,13 @@ from app.default_corpus import (
 )
 from app.models import resolve_device
 from app.spoken_lines import heard_lines
-from app.text_training import ADAPTER_FILE, TextTrainingOptions, recognised_lines, train_text
+from app.text_training import (
+    READINGS,
+    TextTrainingOptions,
+    adapter_file,
+    recognised_lines,
+    train_text,
+)
 from live_features import weights
 from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
@@ -160,7 +166,7 @@ def train_default(
         report("Training the expression network's second generation")
         train_expression(data / "fer2013", expression, teacher=first, wind_down=_WIND_DOWN)
     lines = {name: read_meld(data / "meld" / f"{name}_sent_emo.csv") for name in _SPLITS}
-    if not (assets / "text" / ADAPTER_FILE).is_file():
+    if not all((assets / "text" / adapter_file(reading)).is_file() for reading in READINGS):
         report("Adapting the text encoder to MELD")
         train_text(
             lines,
@@ -225,9 +231,9 @@ def train_default(
         "seed": seed,
         "data": {
             "text, speakers, labels": "MELD train/dev/test (GPL-3.0), embeddings of MiniLM-L6 "
-            "with the adapter in assets/text; in train, which the adapter has learned from, each "
+            "with the adapters in assets/text; in train, which these have learned from, each "
             "is blended with another, and every other drawing has the words as a speech recogniser "
-            "would write them",
+            "would write them, through the adapter for heard words",
             "audio": "what CAM++ hears in RAVDESS clips drawn by label (CC BY-NC-SA 4.0): actors "
             "1-18 for train, also at another pace, over a telephone and in a room, 19-20 for dev, "
             "21-22 for test",
@@ -422,14 +428,17 @@ def _load(
     card = json.loads((assets / "expression" / CARD_FILE).read_text(encoding="utf-8"))
     faces = face_banks(data / "fer2013", encoder, card["settings"]["seed"])
     report("Embedding the words of MELD")
-    encode = TextEncoder(weights.text_encoder(), adapter=assets / "text" / ADAPTER_FILE)
+    found = weights.text_encoder()
+    written, heard = (
+        TextEncoder(found, adapter=assets / "text" / adapter_file(reading)) for reading in READINGS
+    )
     return {
         name: _Split(
             lines[name],
-            embed_lines(lines[name], encode, cache / f"meld-{name}-text.npy"),
+            embed_lines(lines[name], written, cache / f"meld-{name}-text.npy"),
             embed_lines(
                 [recognised_lines(dialogue) for dialogue in lines[name]],
-                encode,
+                heard,
                 cache / f"meld-{name}-recognised.npy",
             ),
             voices[name],

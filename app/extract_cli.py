@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.assets import WRITTEN_ADAPTER
 from app.corpus_features import MeasuredCorpus, Skipped
 from app.models import resolve_device, text_adapter
 from live_features import weights
@@ -61,9 +62,9 @@ def _extract(options: argparse.Namespace, console: Console) -> None:
         skipped = measured.measure(options.processes, lambda n: progress.advance(seen, n))
         count = sum(len(dialogues) for dialogues in corpus.splits.values())
         read = progress.add_task("Words", total=count)
-        encode = TextEncoder(
-            text_weights, resolve_device("auto"), adapter=text_adapter(options.text_encoder)
-        )
+        # A release has its words as they were written down by people.
+        adapter = text_adapter(options.text_encoder, WRITTEN_ADAPTER)
+        encode = TextEncoder(text_weights, resolve_device("auto"), adapter=adapter)
         splits = measured.dialogues(encode, lambda n: progress.advance(read, n))
     for split, dialogues in splits.items():
         save_dialogues(options.out / f"{split}.safetensors", dialogues, corpus.classes)

@@ -17,8 +17,8 @@ from app.assets import (
     DEFAULT_CHECKPOINT,
     DEMO_MEDIA,
     EXPRESSION_NETWORK,
+    HEARD_ADAPTER,
     SPEAKER_NETWORKS,
-    TEXT_ADAPTER,
     VOICE_NETWORK,
 )
 from app.options import BEST_WHISPER, ModelOptions
@@ -93,7 +93,7 @@ def load_models(options: ModelOptions, progress: Progress | None = None) -> Mode
     # Loading is mostly reading files, so the two large models load side by side.
     with ThreadPoolExecutor(2) as pool:
         whisper = pool.submit(_whisper, options, _whisper_device(device), progress)
-        adapter = text_adapter(options.text_encoder)
+        adapter = text_adapter(options.text_encoder, HEARD_ADAPTER)
         text = pool.submit(TextEncoder, text_weights, device, adapter=adapter)
         voice = VoiceEncoder(VOICE_NETWORK)
         segmentation = SpeakerSegmentation(SPEAKER_NETWORKS / "segmentation.safetensors")
@@ -129,18 +129,19 @@ def load_models(options: ModelOptions, progress: Progress | None = None) -> Mode
 
 
 def load_text_encoder(options: ModelOptions, device: str) -> TextEncoder:
-    """The text encoder alone, with the adapter that belongs to it.
+    """The text encoder alone, as :func:`load_models` loads it.
 
     Raises:
         UserFacingError: its weights are missing or damaged.
     """
     found = weights.text_encoder(options.text_encoder, offline=options.offline)
-    return TextEncoder(found, device, adapter=text_adapter(options.text_encoder))
+    adapter = text_adapter(options.text_encoder, HEARD_ADAPTER)
+    return TextEncoder(found, device, adapter=adapter)
 
 
-def text_adapter(text_encoder: str) -> Path | None:
-    """The adapter that belongs to a text encoder; only the default one has one."""
-    return TEXT_ADAPTER if text_encoder == DEFAULT_TEXT_ENCODER else None
+def text_adapter(text_encoder: str, shipped: Path) -> Path | None:
+    """``shipped``, if it was made for this text encoder: only the default one has adapters."""
+    return shipped if text_encoder == DEFAULT_TEXT_ENCODER else None
 
 
 def resolve_device(name: str) -> str:

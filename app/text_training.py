@@ -1,13 +1,14 @@
 """Adapts the text encoder to emotion, on the words and labels of MELD.
 
 Live, the words come from a speech recogniser, which writes next to no exclamation marks and
-mishears some words. An encoder that has learned from an author's text alone leans on marks that
-will be missing. So this one also learns from lines as a recogniser would write them, and as Whisper
-wrote them when a synthetic voice read them aloud.
+mishears some words; a corpus has them as its author wrote them. An encoder that learned from the
+one reads the other worse, and one that learned from both reads each worse than its own. So there
+are two adapters, trained from the same first weights: one on lines as they were *written*, and one
+on lines as a recogniser would write them, or as Whisper *heard* them when a synthetic voice read
+them aloud.
 
-Training is repeated with several seeds from the same first weights, and the mean of what they
-arrive at is kept where it does better on dev than the best of them (Wortsman et al. 2022, *Model
-soups*).
+Each is trained with several seeds, and the mean of what they arrive at is kept where it does better
+on dev than the best of them (Wortsman et al. 2022, *Model soups*).
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ from live_features.text_adapter import adapted_matrices, apply, low_rank
 from live_features.weights import Weights
 from sdt_model.files import write_atomically
 
-ADAPTER_FILE = "adapter.safetensors"
 CARD_FILE = "card.json"
+
+_WRITTEN, _HEARD = READINGS = ("written", "heard")
+"""How words can have come to be text, each with an adapter of its own."""
 
 _BUCKET = 16
 """Batches that are sorted by length together."""
@@ -52,9 +55,10 @@ _CRY = 2
 class TextTrainingOptions:
     """How the encoder's matrices are trained, and to what ``rank`` their change is cut.
 
-    Of the lines that have been read aloud the share ``heard`` is learned as it was heard. Of the
-    rest ``recognised`` is the share without what recognisers do not write, ``plain`` the share
-    without any punctuation and capitals.
+    Of the lines as they were written the share ``plain`` is learned without punctuation and
+    capitals; of those that have been read aloud the share ``heard`` as they were heard. Every line
+    is read twice at a time, with different parts left out (``dropout``), and ``agreement`` is how
+    much it counts that both say the same (R-Drop, Liang et al. 2021).
     """
 
     epochs: int = 4
@@ -64,31 +68,30 @@ class TextTrainingOptions:
     weight_decay: float = 0.01
     warm_up: float = 0.1
     dropout: float = 0.1
-    heard: float = 0.5
-    recognised: float = 0.4
+    agreement: float = 1.0
     plain: float = 0.1
-    rank: int = 32
+    heard: float = 0.5
+    rank: int = 16
 
 
 @dataclass(frozen=True, slots=True)
 class SeedFigures:
-    """Weighted F1 of an adapter with its linear head, at the epoch best on dev.
+    """Weighted F1 of an adapter with its linear head.
 
-    ``seed`` and ``epoch`` are None for the mean of several seeds. Lines are read as they were
-    written, and as a recogniser would write them (:func:`as_recognised`).
+    ``seed`` is None for the mean of several seeds. Lines are read as they were written, and as a
+    recogniser would write them (:func:`as_recognised`).
     """
 
     seed: int | None
-    epoch: int | None
     dev: float
     dev_recognised: float
     test: float
     test_recognised: float
 
-    @property
-    def merit(self) -> float:
-        """What epochs and seeds are chosen by."""
-        return (self.dev + self.dev_recognised) / 2
+
+def adapter_file(reading: str) -> str:
+    """The name of the adapter for one of :data:`READINGS`."""
+    return f"{reading}.safetensors"
 
 
 def without_punctuation(text: str) -> str:
@@ -134,11 +137,11 @@ def train_text(
     command: str,
     report: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Train one adapter a seed, write the best, or their mean, and its card to ``out``.
+    """Train an adapter for each of :data:`READINGS`, and write them and their card to ``out``.
 
     Returns the card. ``splits`` holds the dialogues of train, dev and test, ``heard`` the lines of
-    some of train's dialogues as a recogniser heard them, by the dialogue's place. Seeds that are
-    done are kept in ``cache`` and not trained again.
+    some of train's dialogues as a recogniser heard them, by the dialogue's place. Of the seeds the
+    best, or their mean, is kept; those that are done are in ``cache`` and not trained again.
 
     Raises:
         UserFacingError: the encoder cannot be loaded.
@@ -151,50 +154,57 @@ def train_text(
         for text in heard.get(i, [None] * len(dialogue))
     ]
     encoder = _Encoder(weights)
-    done: list[tuple[SeedFigures, dict[str, Tensor]]] = []
-    for seed in seeds:
-        path = cache / f"text-seed-{seed}.safetensors"
-        log = path.with_suffix(".json")
-        if not (path.is_file() and log.is_file()):
-            figures, trained = _Run(encoder, lines, listened, options, seed, report).train()
-            write_atomically(path, save({k: v.half().cpu() for k, v in trained.items()}))
-            write_atomically(log, json.dumps(asdict(figures)).encode())
-        learned = {name: tensor.float() for name, tensor in load(path.read_bytes()).items()}
-        done.append((SeedFigures(**json.loads(log.read_bytes())), learned))
-        report(f"Text, seed {seed}: {done[-1][0]}")
-    best, chosen = max(done, key=lambda entry: entry[0].merit)
-    mean = {
-        name: torch.stack([learned[name] for _, learned in done]).mean(dim=0) for name in chosen
-    }
-    mean_figures = encoder.measure(mean, options.rank, lines, seed=None, epoch=None)
-    report(f"Text, mean of {len(done)} seeds: {mean_figures}")
-    if mean_figures.merit > best.merit:
-        best, chosen = mean_figures, mean
-    adapter = save(low_rank(changes(chosen), options.rank))
-    tests = [figures.test for figures, _ in done]
+    adapters: dict[str, bytes] = {}
+    found: dict[str, Any] = {}
+    for reading in READINGS:
+        learned: list[dict[str, Tensor]] = []
+        for seed in seeds:
+            path = cache / f"text-{reading}-{seed}.safetensors"
+            if not path.is_file():
+                run = _Run(encoder, lines["train"], listened, reading, options, seed, report)
+                write_atomically(path, save({k: v.half() for k, v in run.train().items()}))
+            learned.append({name: t.float() for name, t in load(path.read_bytes()).items()})
+        # The mean of the seeds comes last.
+        candidates = [*zip(learned, seeds, strict=True), (_mean(learned), None)]
+        figures = [encoder.measure(each, options.rank, lines, seed) for each, seed in candidates]
+        for one in figures:
+            report(f"Text, as {reading}: {one}")
+        scores = [_own(one, reading) for one in figures]
+        best = max(range(len(scores)), key=lambda i: scores[i][0])
+        adapters[reading] = save(low_rank(changes(candidates[best][0]), options.rank))
+        tests = [test for _, test in scores[:-1]]
+        found[reading] = {
+            "seeds": [asdict(one) for one in figures[:-1]],
+            "test_mean": round(statistics.mean(tests), 4),
+            "test_sd": round(statistics.stdev(tests), 4) if len(tests) > 1 else None,
+            "mean_of_the_seeds": asdict(figures[-1]),
+            "saved": "the mean of the seeds" if best == len(seeds) else f"seed {seeds[best]}",
+        }
     card = {
-        "name": "Text adapter of sdt-live",
-        "task": "MiniLM-L6 sentence embeddings that tell emotion",
-        "sha256": hashlib.sha256(adapter).hexdigest(),
+        "name": "Text adapters of sdt-live",
+        "task": "MiniLM-L6 sentence embeddings that tell emotion, of written and of heard words",
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in adapters.items()},
         "command": command,
         "data": {
-            "MELD (GPL-3.0)": "train to learn from, dev to choose epochs and seed, test once",
+            "MELD (GPL-3.0)": "train to learn from, dev to choose the seed, test once",
             "lines": {name: len(split) for name, split in lines.items()},
             "read aloud": sum(text is not None for text in listened),
         },
         "training": asdict(options),
-        "weighted_f1_of_the_linear_head": [asdict(figures) for figures, _ in done],
-        "test_weighted_f1": {
-            "mean": round(statistics.mean(tests), 4),
-            "sd": round(statistics.stdev(tests), 4) if len(tests) > 1 else None,
-        },
-        "mean_of_the_seeds": asdict(mean_figures),
-        "saved": "the mean of the seeds" if best.seed is None else f"seed {best.seed}",
+        "weighted_f1_of_the_linear_head": found,
         "limits": "the English of a scripted American comedy; sarcasm is mostly missed",
     }
-    write_atomically(out / ADAPTER_FILE, adapter)
+    for reading, content in adapters.items():
+        write_atomically(out / adapter_file(reading), content)
     write_atomically(out / CARD_FILE, (json.dumps(card, indent=2) + "\n").encode())
     return card
+
+
+def _own(figures: SeedFigures, reading: str) -> tuple[float, float]:
+    """What an adapter scores on dev and on test with the lines that it is for."""
+    if reading == _WRITTEN:
+        return figures.dev, figures.test
+    return figures.dev_recognised, figures.test_recognised
 
 
 class _Encoder:
@@ -236,15 +246,9 @@ class _Encoder:
         learned: Mapping[str, Tensor],
         rank: int,
         lines: Mapping[str, Sequence[Line]],
-        *,
         seed: int | None,
-        epoch: int | None,
     ) -> SeedFigures:
-        """The figures of what has been ``learned`` as an adapter keeps it.
-
-        Training then goes on as it was.
-        """
-        trained, head = self._matrices(), self._head_weights()
+        """The figures of what has been ``learned`` as an adapter keeps it."""
         self._load(self.before)
         apply(self.model, low_rank(changes(learned), rank))
         self._load_head(
@@ -255,9 +259,7 @@ class _Encoder:
             for name, split in lines.items()
             if name != "train"
         }
-        self._load(trained)
-        self._load_head(head)
-        return SeedFigures(seed, epoch, *scores["dev"], *scores["test"])
+        return SeedFigures(seed, *scores["dev"], *scores["test"])
 
     @torch.inference_mode()
     def _score(self, lines: Sequence[Line]) -> float:
@@ -291,34 +293,46 @@ def changes(learned: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: change for name, change in learned.items() if not name.startswith(_HEAD)}
 
 
+def _mean(learned: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([each[name] for each in learned]).mean(dim=0) for name in learned[0]}
+
+
 def recognised_lines(lines: Sequence[Line]) -> list[Line]:
     """The lines as a recogniser would write them."""
     return [replace(line, text=as_recognised(line.text)) for line in lines]
 
 
+def _disagreement(one: Tensor, other: Tensor) -> Tensor:
+    """Mean of the divergences of two readings (n, C) from each other, in nats."""
+    a, b = one.float().log_softmax(dim=1), other.float().log_softmax(dim=1)
+    return ((a.exp() - b.exp()) * (a - b)).sum(dim=1).mean() / 2
+
+
 class _Run:
-    """One seed's training."""
+    """One training, on lines as they were written or heard."""
 
     def __init__(
         self,
         encoder: _Encoder,
-        lines: dict[str, list[Line]],
+        lines: Sequence[Line],
         heard: Sequence[str | None],
+        reading: str,
         options: TextTrainingOptions,
         seed: int,
         report: Callable[[str], None],
     ) -> None:
-        """``heard`` are the lines of train as they were heard, None for one not read aloud."""
+        """``heard`` are the ``lines`` as they were heard, None for one not read aloud."""
         self._encoder = encoder
         self._lines = lines
         self._heard = heard
+        self._reading = reading
         self._options = options
         self._seed = seed
         self._report = report
         self._rng = np.random.default_rng(seed)
 
-    def train(self) -> tuple[SeedFigures, dict[str, Tensor]]:
-        """The figures of the epoch that is best on dev, and what had been learned by then."""
+    def train(self) -> dict[str, Tensor]:
+        """What has been learned at the end."""
         options, encoder = self._options, self._encoder
         encoder.restart()
         torch.manual_seed(self._seed)
@@ -333,7 +347,7 @@ class _Run:
             ],
             weight_decay=options.weight_decay,
         )
-        steps = -(-len(self._lines["train"]) // options.batch_size)
+        steps = -(-len(self._lines) // options.batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser,
             rates,
@@ -341,40 +355,33 @@ class _Run:
             pct_start=options.warm_up,
             anneal_strategy="linear",
         )
-        best: tuple[SeedFigures, dict[str, Tensor]] | None = None
         for epoch in range(1, options.epochs + 1):
             began = time.perf_counter()
             encoder.model.train()
             losses = []
             for texts, labels in self._batches():
-                logits = encoder.logits(texts, options.dropout)
-                loss = F.cross_entropy(logits, labels.to(logits.device))
+                # Twice, so that dropout leaves out something else each time.
+                logits = encoder.logits([*texts, *texts], options.dropout)
+                loss = F.cross_entropy(logits, labels.repeat(2).to(logits.device))
+                loss = loss + options.agreement * _disagreement(*logits.chunk(2))
                 optimiser.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(matrices, 1.0)
                 optimiser.step()
                 schedule.step()
                 losses.append(loss.item())
-            learned = encoder.learned()
-            figures = encoder.measure(
-                learned, options.rank, self._lines, seed=self._seed, epoch=epoch
-            )
-            if best is None or figures.merit > best[0].merit:
-                best = figures, learned
             self._report(
-                f"Text, seed {self._seed}, epoch {epoch}: loss {statistics.mean(losses):.3f}, dev "
-                f"weighted F1 {figures.dev:.4f}, as recognised {figures.dev_recognised:.4f}, "
-                f"{time.perf_counter() - began:.0f} s"
+                f"Text, seed {self._seed}, as {self._reading}, epoch {epoch}: loss "
+                f"{statistics.mean(losses):.3f}, {time.perf_counter() - began:.0f} s"
             )
-        assert best is not None
-        return best
+        return encoder.learned()
 
     def _batches(self) -> list[tuple[list[str], Tensor]]:
         """The training lines in a new order, lines of like length together."""
         size = self._options.batch_size
         lines = [
             replace(line, text=self._read(line.text, heard))
-            for line, heard in zip(self._lines["train"], self._heard, strict=True)
+            for line, heard in zip(self._lines, self._heard, strict=True)
         ]
         order = self._rng.permutation(len(lines))
         batches = []
@@ -391,10 +398,9 @@ class _Run:
 
     def _read(self, text: str, heard: str | None) -> str:
         """A line as it is learned this time."""
-        options = self._options
-        listened, how = self._rng.random(2)
-        if heard is not None and listened < options.heard:
+        chance = self._rng.random()
+        if self._reading == _WRITTEN:
+            return without_punctuation(text) if chance < self._options.plain else text
+        if heard is not None and chance < self._options.heard:
             return heard
-        if how < options.recognised:
-            return as_recognised(text)
-        return without_punctuation(text) if how < options.recognised + options.plain else text
+        return as_recognised(text)

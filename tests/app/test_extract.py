@@ -15,11 +15,12 @@ import pytest
 from numpy.typing import NDArray
 
 from app import extract_cli, train_cli
-from app.assets import DEMO_MEDIA
+from app.assets import DEMO_MEDIA, HEARD_ADAPTER, WRITTEN_ADAPTER
 from app.engine import LiveEngine
 from app.extraction import Extractors, sides_of_speakers
 from app.models import Models, load_models
 from app.options import ModelOptions
+from live_features import weights
 from live_features.clocks import VirtualClock
 from live_features.corpora import CorpusUtterance, read_iemocap, read_meld
 from live_features.emotions import EMOTIONS
@@ -28,6 +29,7 @@ from live_features.errors import UserFacingError
 from live_features.faces import FaceTimeline
 from live_features.media import SAMPLE_RATE, AudioBlock, VideoFrame
 from live_features.sources.recording import RecordingSource
+from live_features.text import TextEncoder
 from live_features.transcription import Transcript
 from sdt_model.dialogues import FeatureStatistics, UtteranceFeatures, load_classes, load_dialogues
 from tests.media_files import Pictures, Sound, write_media
@@ -199,9 +201,14 @@ def test_the_features_are_those_that_the_live_engine_makes(meld: Path, meld_stor
     models = load_models(ModelOptions(offline=True))
     dialogue = load_dialogues(meld_store / "train.safetensors")[0]
     heard = live(models, meld / "train_splits" / "dia0_utt1.mp4", JOB)
-    for mine, theirs in zip(dialogue.features, heard.vectors, strict=True):
+    for mine, theirs in zip(dialogue.features[1:], heard.vectors[1:], strict=True):
         assert theirs is not None
         np.testing.assert_allclose(mine[1], theirs, rtol=1e-4, atol=1e-5)
+    # Its words were written by people, those of a live session by Whisper.
+    assert heard.text is not None
+    for adapter, vector in ((WRITTEN_ADAPTER, dialogue.text[1]), (HEARD_ADAPTER, heard.text)):
+        encode = TextEncoder(weights.text_encoder(offline=True), adapter=adapter)
+        np.testing.assert_allclose(vector, encode([JOB])[0], rtol=1e-4, atol=1e-5)
 
 
 def test_meld_becomes_stores(meld_store: Path) -> None:

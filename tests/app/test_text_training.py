@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app.default_corpus import Line
 from app.text_training import (
+    READINGS,
     TextTrainingOptions,
+    adapter_file,
     as_recognised,
     train_text,
     without_punctuation,
@@ -61,29 +64,50 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_training_ends_in_an_adapter_the_encoder_loads(trained: Path) -> None:
-    adapter = trained / "out" / "adapter.safetensors"
-    card = json.loads((trained / "out" / "card.json").read_text("utf-8"))
-    assert card["sha256"] == hashlib.sha256(adapter.read_bytes()).hexdigest()
-    assert [figures["seed"] for figures in card["weighted_f1_of_the_linear_head"]] == [1, 2]
-    assert card["data"]["lines"] == {"train": 12, "dev": 6, "test": 6}
-    assert card["data"]["read aloud"] == 3
+def card(trained: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((trained / "out" / "card.json").read_text("utf-8"))
+    return told
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_training_ends_in_adapters_the_encoder_loads(trained: Path, reading: str) -> None:
+    adapter = trained / "out" / adapter_file(reading)
+    told = card(trained)
+    assert told["sha256"][reading] == hashlib.sha256(adapter.read_bytes()).hexdigest()
+    figures = told["weighted_f1_of_the_linear_head"][reading]
+    assert [one["seed"] for one in figures["seeds"]] == [1, 2]
+    assert told["data"]["lines"] == {"train": 12, "dev": 6, "test": 6}
+    assert told["data"]["read aloud"] == 3
     plain = TextEncoder(weights.text_encoder(offline=True))
     adapted = TextEncoder(weights.text_encoder(offline=True), adapter=adapter)
     assert np.abs(adapted(["We won!"]) - plain(["We won!"])).max() > 1e-5
 
 
 def test_seeds_that_are_done_are_not_trained_again(trained: Path) -> None:
-    before = (trained / "out" / "adapter.safetensors").read_bytes()
+    files = [trained / "out" / adapter_file(reading) for reading in READINGS]
+    before = [file.read_bytes() for file in files]
     told = train(trained, (1, 2))
     assert not any("epoch 1:" in line for line in told)
-    assert (trained / "out" / "adapter.safetensors").read_bytes() == before
+    assert [file.read_bytes() for file in files] == before
 
 
-def test_the_same_seed_gives_the_same_adapter(trained: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_adapters(trained: Path, tmp_path: Path) -> None:
     train(tmp_path, (2,))
-    again = (tmp_path / "cache" / "text-seed-2.safetensors").read_bytes()
-    assert again == (trained / "cache" / "text-seed-2.safetensors").read_bytes()
+    for reading in READINGS:
+        file = f"text-{reading}-2.safetensors"
+        again = (tmp_path / "cache" / file).read_bytes()
+        assert again == (trained / "cache" / file).read_bytes()
+
+
+def test_written_and_heard_lines_teach_different_things(trained: Path) -> None:
+    said = ["We won!", "I hate this."]
+    written, heard = (
+        TextEncoder(
+            weights.text_encoder(offline=True), adapter=trained / "out" / adapter_file(reading)
+        )(said)
+        for reading in READINGS
+    )
+    assert np.abs(written - heard).max() > 1e-5
 
 
 def test_words_without_punctuation() -> None:
@@ -111,11 +135,9 @@ def test_what_a_recogniser_would_write(written: str, recognised: str) -> None:
     assert as_recognised(written) == recognised
 
 
-def test_what_several_seeds_learned_is_kept_together(trained: Path) -> None:
-    card = json.loads((trained / "out" / "card.json").read_text("utf-8"))
-    merits = [
-        figures["dev"] + figures["dev_recognised"]
-        for figures in (*card["weighted_f1_of_the_linear_head"], card["mean_of_the_seeds"])
-    ]
-    kept = ["seed 1", "seed 2", "the mean of the seeds"].index(card["saved"])
+@pytest.mark.parametrize(("reading", "dev"), [("written", "dev"), ("heard", "dev_recognised")])
+def test_what_several_seeds_learned_is_kept_together(trained: Path, reading: str, dev: str) -> None:
+    figures = card(trained)["weighted_f1_of_the_linear_head"][reading]
+    merits = [one[dev] for one in (*figures["seeds"], figures["mean_of_the_seeds"])]
+    kept = ["seed 1", "seed 2", "the mean of the seeds"].index(figures["saved"])
     assert merits[kept] == max(merits)

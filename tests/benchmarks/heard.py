@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.assets import ASSETS
+from app.assets import ASSETS, HEARD_ADAPTER, WRITTEN_ADAPTER
 from app.default_corpus import Line, read_meld
 from app.spoken_lines import Reader, heard
-from app.text_training import ADAPTER_FILE, as_recognised, without_punctuation
+from app.text_training import as_recognised, without_punctuation
 from live_features import weights
 from live_features.text import TextEncoder
 from live_features.transcription import Transcriber
@@ -75,17 +75,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for texts in (written, spoken)
     ]
     checkpoint = load_checkpoint(ASSETS / "sdt")
-    encode = TextEncoder(weights.text_encoder(offline=True), adapter=ASSETS / "text" / ADAPTER_FILE)
+    found = weights.text_encoder(offline=True)
+    read_written, read_heard = (
+        TextEncoder(found, adapter=adapter) for adapter in (WRITTEN_ADAPTER, HEARD_ADAPTER)
+    )
     table = Table("words alone, weighted F1 (95 %)", "whole dialogue", "only the past")
     recognised = [
         [replace(line, text=as_recognised(line.text)) for line in scene] for scene in written
     ]
     readings = {
-        "as written": written,
-        "without what recognisers do not write": recognised,
-        "as heard": spoken,
+        "as written": (written, read_written),
+        "without what recognisers do not write": (recognised, read_heard),
+        "as heard": (spoken, read_heard),
     }
-    for name, texts in readings.items():
+    for name, (texts, encode) in readings.items():
         dialogues = words_alone(texts, encode, checkpoint)
         cells = []
         for context in ("full", "prefix"):
