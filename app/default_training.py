@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -428,23 +429,30 @@ def _load(
     card = json.loads((assets / "expression" / CARD_FILE).read_text(encoding="utf-8"))
     faces = face_banks(data / "fer2013", encoder, card["settings"]["seed"])
     report("Embedding the words of MELD")
-    found = weights.text_encoder()
-    written, heard = (
-        TextEncoder(found, adapter=assets / "text" / adapter_file(reading)) for reading in READINGS
+    recognised = {
+        name: [recognised_lines(dialogue) for dialogue in dialogues]
+        for name, dialogues in lines.items()
+    }
+    text, heard = (
+        _embed(words, assets / "text" / adapter_file(reading), cache)
+        for reading, words in zip(READINGS, (lines, recognised), strict=True)
     )
     return {
-        name: _Split(
-            lines[name],
-            embed_lines(lines[name], written, cache / f"meld-{name}-text.npy"),
-            embed_lines(
-                [recognised_lines(dialogue) for dialogue in lines[name]],
-                heard,
-                cache / f"meld-{name}-recognised.npy",
-            ),
-            voices[name],
-            faces[name],
-        )
+        name: _Split(lines[name], text[name], heard[name], voices[name], faces[name])
         for name in _SPLITS
+    }
+
+
+def _embed(
+    lines: dict[str, list[list[Line]]], adapter: Path, cache: Path
+) -> dict[str, list[NDArray[np.float32]]]:
+    """The text embeddings of every split's dialogues through the encoder with this adapter."""
+    encode = TextEncoder(weights.text_encoder(), adapter=adapter)
+    # What another adapter made of the words may lie in the same cache.
+    which = f"{adapter.stem}-{hashlib.sha256(adapter.read_bytes()).hexdigest()[:12]}"
+    return {
+        name: embed_lines(dialogues, encode, cache / f"meld-{name}-{which}.npy")
+        for name, dialogues in lines.items()
     }
 
 

@@ -40,7 +40,8 @@ from sdt_model.files import write_atomically
 
 CARD_FILE = "card.json"
 
-_WRITTEN, _HEARD = READINGS = ("written", "heard")
+_WRITTEN = "written"
+READINGS = (_WRITTEN, "heard")
 """How words can have come to be text, each with an adapter of its own."""
 
 _BUCKET = 16
@@ -186,7 +187,7 @@ def train_text(
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in adapters.items()},
         "command": command,
         "data": {
-            "MELD (GPL-3.0)": "train to learn from, dev to choose the seed, test once",
+            "MELD (GPL-3.0)": "train to learn from, dev to choose the seed, test for the figures",
             "lines": {name: len(split) for name, split in lines.items()},
             "read aloud": sum(text is not None for text in listened),
         },

@@ -16,6 +16,7 @@ from app import default_training
 from app.assets import ASSETS
 from app.default_training import compare_card, train_default
 from app.evaluate_cli import main
+from app.text_training import READINGS, adapter_file
 from app.voice_augmentation import AUGMENTATIONS
 from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
@@ -151,5 +152,14 @@ def test_other_weights_than_the_card_s_are_found_out(trained: Trained, tmp_path:
     card = json.loads((trained.assets / "sdt" / "card.json").read_text("utf-8"))
     described = json.loads((assets / "sdt" / "card.json").read_text("utf-8"))
     (assets / "sdt" / "card.json").write_text(json.dumps(described | {"figures": card["figures"]}))
+    _, different = compare_card(trained.data, assets, trained.cache, lambda _: None)
+    assert different
+
+
+def test_other_adapters_than_the_card_s_are_found_out(trained: Trained, tmp_path: Path) -> None:
+    """What one adapter made of the words is in the cache, and is not taken for another's."""
+    assets = Path(shutil.copytree(trained.assets, tmp_path / "assets"))
+    written, heard = (assets / "text" / adapter_file(reading) for reading in READINGS)
+    written.write_bytes(heard.read_bytes())
     _, different = compare_card(trained.data, assets, trained.cache, lambda _: None)
     assert different
