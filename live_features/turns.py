@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from live_features.media import SAMPLE_RATE
+from live_features.precision import multiplies_in_bfloat16
 from live_features.speaker_weights import read_weights
 
 WINDOW = 5.0
@@ -81,7 +82,7 @@ class SpeakerSegmentation(nn.Module):
         self.classifier = nn.Linear(128, 7)
         read_weights(self, weights)
         self._lstm_type = torch.float32
-        if _multiplies_in_bfloat16():
+        if multiplies_in_bfloat16():
             # Two thirds of the time is spent here; the weights were kept in 16 bits anyway.
             self._lstm_type = torch.bfloat16
             self.lstm.to(self._lstm_type)
@@ -184,13 +185,6 @@ class TurnFinder:
             new = new[..., _BLOCK * _BAND_STRIDE :]
         self._bands = torch.cat(known, dim=-1)
         return self._segmentation.judge(wave, self._bands)[0].numpy()
-
-
-def _multiplies_in_bfloat16() -> bool:
-    """Whether the processor does; others would take longer than with 32 bits."""
-    # Older versions of torch cannot tell.
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _taken_over(
