@@ -125,7 +125,7 @@ CONFIG = SDTConfig(
     text_dim=384,
     audio_dim=ACOUSTIC_SIZE,
     visual_dim=EMBEDDING_SIZE,
-    hidden=192,
+    hidden=128,
     heads=8,
     classes=EMOTIONS,
     dropout=0.4,
@@ -208,8 +208,6 @@ def train_default(
     )
     for name in _SPLITS:
         save_dialogues(cache / "dialogues" / f"{name}.safetensors", drawn[name])
-    # What has to go well live: words of either kind, with voice and face and without them.
-    live = (dev, dev_heard, *([_text_only(d) for d in words] for words in (dev, dev_heard)))
     config = replace(
         CONFIG, text_dim=train[0].text.shape[1], audio_dim=ACOUSTIC_SIZE, visual_dim=EMBEDDING_SIZE
     )
@@ -226,13 +224,15 @@ def train_default(
     result = fit(
         model,
         train,
-        [dialogue for each in live for dialogue in each],
+        dev,
         options,
         device=resolve_device("auto"),
         resume=cache / "sdt-training.pt",
         on_epoch=on_epoch,
     )
     model.cpu()
+    # What has to go well live: words of either kind, with voice and face and without them.
+    live = (dev, dev_heard, *([_text_only(d) for d in words] for words in (dev, dev_heard)))
     degree = choose_adjustment([predict(model, each, "prefix") for each in live], priors)
     adjust(model, degree, priors)
     temperatures = fit_temperatures(predict(model, dev, "prefix"))
