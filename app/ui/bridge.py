@@ -61,6 +61,7 @@ class Bridge(QObject):
 def _has_hardly_moved(before: Snapshot | None, now: Snapshot) -> bool:
     return (
         before is not None
-        and 0.0 <= now.position - before.position < _STEP
+        # A playhead that stands still has not made the version grow: something else has.
+        and 0.0 < now.position - before.position < _STEP
         and now == replace(before, version=now.version, position=now.position)
     )

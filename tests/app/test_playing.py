@@ -105,13 +105,14 @@ def test_keys_step_by_utterance_and_by_five_seconds(desk: Desk, qtbot: Any) -> N
 def test_brackets_change_the_speed(desk: Desk, qtbot: Any) -> None:
     window = desk.window
     player = window.playing.replay.player
-    for speed in (1.5, 2.0, 4.0, 4.0):
-        qtbot.keyClick(window, Qt.Key.Key_BracketRight)
+    button = window.playing.transport.speed
+    faster, slower = Qt.Key.Key_BracketRight, Qt.Key.Key_BracketLeft
+    keys = [faster] * 4 + [slower] * 5
+    for key, speed in zip(keys, (1.5, 2.0, 4.0, 4.0, 2.0, 1.5, 1.0, 0.5, 0.5), strict=True):
+        qtbot.keyClick(window, key)
         assert player.speed == speed
-    for speed in (2.0, 1.5, 1.0, 0.5, 0.5):
-        qtbot.keyClick(window, Qt.Key.Key_BracketLeft)
-        assert player.speed == speed
-    qtbot.waitUntil(lambda: window.playing.transport.speed.text() == "0.5×")
+        # Also while the picture stands still.
+        qtbot.waitUntil(lambda said=f"{speed:g}×": button.text() == said)
 
 
 def test_clicking_on_the_slider_seeks(desk: Desk, qtbot: Any) -> None:
