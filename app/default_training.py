@@ -29,9 +29,9 @@ from app.default_corpus import (
 )
 from app.models import resolve_device
 from app.spoken_lines import heard_lines
+from app.text_teacher import teacher_weights
 from app.text_training import (
     READINGS,
-    TextTrainingOptions,
     adapter_file,
     recognised_lines,
     train_text,
@@ -180,9 +180,9 @@ def train_default(
             lines,
             heard_lines(lines["train"], _READ_ALOUD, cache / "meld-train-heard.json", seed=0),
             weights.text_encoder(),
+            lambda: teacher_weights(cache / "teacher"),
             assets / "text",
             cache,
-            TextTrainingOptions(),
             seeds=TEXT_SEEDS,
             command=command,
             report=report,

@@ -9,6 +9,9 @@ them aloud.
 
 Each is trained with several seeds, and the mean of what they arrive at is kept where it does better
 on dev than the best of them (Wortsman et al. 2022, *Model soups*).
+
+Written lines are learned from a larger encoder too, which has read them before and tells more than
+their label does: how much each of them sounds like every emotion (Hinton et al. 2015).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,6 +37,7 @@ from torch import Tensor, nn
 
 from app.default_corpus import Line
 from live_features.emotions import EMOTIONS
+from live_features.errors import UserFacingError
 from live_features.precision import fastest_precision
 from live_features.text import embed, load_encoder
 from live_features.text_adapter import adapted_matrices, apply, low_rank
@@ -49,6 +54,10 @@ _BUCKET = 16
 """Batches that are sorted by length together."""
 _READ_AT_ONCE = 64
 _HEAD = "head"
+_OPINIONS = "text-teacher.safetensors"
+_TEACHER_CARD = "text-teacher.json"
+_TEACHES = ("epochs", "batch_size", "learning_rate", "dropout", "agreement", "plain")
+"""What of its options makes a teacher, which is not cut to a rank and has heard nothing."""
 _CRY = 2
 """Words up to which what ends in an exclamation mark is heard as the beginning of what follows."""
 
@@ -60,7 +69,9 @@ class TextTrainingOptions:
     Of the lines as they were written the share ``plain`` is learned without punctuation and
     capitals; of those that have been read aloud the share ``heard`` as they were heard. Every line
     is read twice at a time, with different parts left out (``dropout``), and ``agreement`` is how
-    much it counts that both say the same (R-Drop, Liang et al. 2021).
+    much it counts that both say the same (R-Drop, Liang et al. 2021). ``taught`` is the share of
+    what is learned that a teacher says of a line, its answers softened by ``temperature``; the rest
+    is the label.
     """
 
     epochs: int = 4
@@ -74,6 +85,8 @@ class TextTrainingOptions:
     plain: float = 0.1
     heard: float = 0.5
     rank: int = 16
+    taught: float = 0.0
+    temperature: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,17 @@ class SeedFigures:
     dev_recognised: float
     test: float
     test_recognised: float
+
+
+OPTIONS: Mapping[str, TextTrainingOptions] = MappingProxyType(
+    {
+        "written": TextTrainingOptions(epochs=5, taught=0.6),
+        "heard": TextTrainingOptions(),
+    }
+)
+"""How the adapters that ship are trained."""
+TEACHER = TextTrainingOptions(epochs=3, learning_rate=3e-5)
+"""How the larger encoder learns what it is to teach. All of its matrices' change is kept."""
 
 
 def adapter_file(reading: str) -> str:
@@ -131,10 +155,12 @@ def train_text(
     splits: dict[str, list[list[Line]]],
     heard: Mapping[int, Sequence[str]],
     weights: Weights,
+    teacher: Callable[[], Weights],
     out: Path,
     cache: Path,
-    options: TextTrainingOptions,
+    options: Mapping[str, TextTrainingOptions] = OPTIONS,
     *,
+    teacher_options: TextTrainingOptions = TEACHER,
     seeds: Sequence[int],
     command: str,
     report: Callable[[str], None],
@@ -142,8 +168,10 @@ def train_text(
     """Train an adapter for each of :data:`READINGS`, and write them and their card to ``out``.
 
     Returns the card. ``splits`` holds the dialogues of train, dev and test, ``heard`` the lines of
-    some of train's dialogues as a recogniser heard them, by the dialogue's place. Of the seeds the
-    best, or their mean, is kept; those that are done are in ``cache`` and not trained again.
+    some of train's dialogues as a recogniser heard them, by the dialogue's place. ``options`` are
+    those of each reading, and ``teacher`` gives the larger encoder, where one is still to be
+    trained. Of the seeds the best, or their mean, is kept; what is done, by the teacher too, is in
+    ``cache`` and not done again.
 
     Raises:
         UserFacingError: the encoder cannot be loaded.
@@ -155,25 +183,36 @@ def train_text(
         for i, dialogue in enumerate(splits["train"])
         for text in heard.get(i, [None] * len(dialogue))
     ]
+    opinions, taught = _teacher_opinions(lines, teacher, cache, teacher_options, report)
     encoder = _Encoder(weights)
     adapters: dict[str, bytes] = {}
     found: dict[str, Any] = {}
     for reading in READINGS:
+        rank = options[reading].rank
         learned: list[dict[str, Tensor]] = []
         for seed in seeds:
             path = cache / f"text-{reading}-{seed}.safetensors"
             if not path.is_file():
-                run = _Run(encoder, lines["train"], listened, reading, options, seed, report)
+                run = _Run(
+                    encoder,
+                    lines["train"],
+                    listened,
+                    opinions,
+                    reading,
+                    options[reading],
+                    seed,
+                    report,
+                )
                 write_atomically(path, save({k: v.half() for k, v in run.train().items()}))
             learned.append({name: t.float() for name, t in load(path.read_bytes()).items()})
         # The mean of the seeds comes last.
         candidates = [*zip(learned, seeds, strict=True), (_mean(learned), None)]
-        figures = [encoder.measure(each, options.rank, lines, seed) for each, seed in candidates]
+        figures = [encoder.measure(each, rank, lines, seed) for each, seed in candidates]
         for one in figures:
             report(f"Text, as {reading}: {one}")
         scores = [_own(one, reading) for one in figures]
         best = max(range(len(scores)), key=lambda i: scores[i][0])
-        adapters[reading] = save(low_rank(changes(candidates[best][0]), options.rank))
+        adapters[reading] = save(low_rank(changes(candidates[best][0]), rank))
         tests = [test for _, test in scores[:-1]]
         found[reading] = {
             "seeds": [asdict(one) for one in figures[:-1]],
@@ -192,7 +231,8 @@ def train_text(
             "lines": {name: len(split) for name, split in lines.items()},
             "read aloud": sum(text is not None for text in listened),
         },
-        "training": asdict(options),
+        "training": {reading: asdict(options[reading]) for reading in READINGS},
+        "teacher of the written lines": taught,
         "weighted_f1_of_the_linear_head": found,
         "limits": "the English of a scripted American comedy; sarcasm is mostly missed",
     }
@@ -200,6 +240,37 @@ def train_text(
         write_atomically(out / adapter_file(reading), content)
     write_atomically(out / CARD_FILE, (json.dumps(card, indent=2) + "\n").encode())
     return card
+
+
+def _teacher_opinions(
+    lines: Mapping[str, Sequence[Line]],
+    teacher: Callable[[], Weights],
+    cache: Path,
+    options: TextTrainingOptions,
+    report: Callable[[str], None],
+) -> tuple[Tensor, dict[str, Any]]:
+    """What the teacher says of train's lines, as logits (n, C), and what the card says of it."""
+    path, card = cache / _OPINIONS, cache / _TEACHER_CARD
+    if not (path.is_file() and card.is_file()):
+        weights = teacher()
+        encoder = _Encoder(weights)
+        unheard = [None] * len(lines["train"])
+        _Run(encoder, lines["train"], unheard, None, _WRITTEN, options, 1, report).train()
+        train, dev, test = (encoder.read(lines[name]) for name in ("train", "dev", "test"))
+        figures = {
+            "encoder": weights.origin,
+            "training": {name: getattr(options, name) for name in _TEACHES},
+            "dev": _weighted_f1(dev, lines["dev"]),
+            "test": _weighted_f1(test, lines["test"]),
+        }
+        report(f"Text, the teacher: {figures}")
+        write_atomically(card, json.dumps(figures).encode())
+        write_atomically(path, save({_OPINIONS: train}))
+    opinions = load(path.read_bytes())[_OPINIONS]
+    if len(opinions) != len(lines["train"]):
+        raise UserFacingError(f"{path} holds another corpus: delete it and start again.")
+    told: dict[str, Any] = json.loads(card.read_text("utf-8"))
+    return opinions, told
 
 
 def _own(figures: SeedFigures, reading: str) -> tuple[float, float]:
@@ -256,22 +327,22 @@ class _Encoder:
             {k.removeprefix(f"{_HEAD}."): v for k, v in learned.items() if k.startswith(_HEAD)}
         )
         scores = {
-            name: [self._score(read) for read in (split, recognised_lines(split))]
+            name: [_weighted_f1(self.read(read), read) for read in (split, recognised_lines(split))]
             for name, split in lines.items()
             if name != "train"
         }
         return SeedFigures(seed, *scores["dev"], *scores["test"])
 
     @torch.inference_mode()
-    def _score(self, lines: Sequence[Line]) -> float:
+    def read(self, lines: Sequence[Line]) -> Tensor:
+        """The logits (n, C) of ``lines``, on the processor."""
         self.model.eval()
-        ordered = sorted(lines, key=lambda line: len(line.text))
-        guesses: list[int] = []
-        for start in range(0, len(ordered), _READ_AT_ONCE):
-            texts = [line.text for line in ordered[start : start + _READ_AT_ONCE]]
-            guesses += self.logits(texts).argmax(-1).tolist()
-        labels = [line.label for line in ordered]
-        return round(float(f1_score(labels, guesses, average="weighted")), 4)
+        order = sorted(range(len(lines)), key=lambda i: len(lines[i].text))
+        logits = torch.zeros(len(lines), len(EMOTIONS))
+        for start in range(0, len(order), _READ_AT_ONCE):
+            some = order[start : start + _READ_AT_ONCE]
+            logits[some] = self.logits([lines[i].text for i in some]).float().cpu()
+        return logits
 
     def _matrices(self) -> dict[str, Tensor]:
         linears = adapted_matrices(self.model)
@@ -303,6 +374,21 @@ def recognised_lines(lines: Sequence[Line]) -> list[Line]:
     return [replace(line, text=as_recognised(line.text)) for line in lines]
 
 
+def _weighted_f1(logits: Tensor, lines: Sequence[Line]) -> float:
+    labels = [line.label for line in lines]
+    return round(float(f1_score(labels, logits.argmax(dim=1), average="weighted")), 4)
+
+
+def _taught(logits: Tensor, opinions: Tensor, temperature: float) -> Tensor:
+    """How far (n, C) is from what a teacher says, both softened (Hinton et al. 2015, section 2.1).
+
+    The square of the temperature keeps the gradients as large as those of the labels.
+    """
+    said = (logits.float() / temperature).log_softmax(dim=1)
+    meant = (opinions / temperature).log_softmax(dim=1)
+    return F.kl_div(said, meant, reduction="batchmean", log_target=True) * temperature**2
+
+
 def _disagreement(one: Tensor, other: Tensor) -> Tensor:
     """Mean of the divergences of two readings (n, C) from each other, in nats."""
     a, b = one.float().log_softmax(dim=1), other.float().log_softmax(dim=1)
@@ -317,15 +403,18 @@ class _Run:
         encoder: _Encoder,
         lines: Sequence[Line],
         heard: Sequence[str | None],
+        opinions: Tensor | None,
         reading: str,
         options: TextTrainingOptions,
         seed: int,
         report: Callable[[str], None],
     ) -> None:
-        """``heard`` are the ``lines`` as they were heard, None for one not read aloud."""
+        """``heard`` are the ``lines`` as they were heard, None for one not read aloud, and
+        ``opinions`` (n, C) the teacher's logits."""
         self._encoder = encoder
         self._lines = lines
         self._heard = heard
+        self._opinions = opinions if options.taught else None
         self._reading = reading
         self._options = options
         self._seed = seed
@@ -360,10 +449,14 @@ class _Run:
             began = time.perf_counter()
             encoder.model.train()
             losses = []
-            for texts, labels in self._batches():
+            for rows, texts, labels in self._batches():
                 # Twice, so that dropout leaves out something else each time.
                 logits = encoder.logits([*texts, *texts], options.dropout)
                 loss = F.cross_entropy(logits, labels.repeat(2).to(logits.device))
+                if self._opinions is not None:
+                    opinions = self._opinions[rows].repeat(2, 1).to(logits.device)
+                    taught = _taught(logits, opinions, options.temperature)
+                    loss = (1 - options.taught) * loss + options.taught * taught
                 loss = loss + options.agreement * _disagreement(*logits.chunk(2))
                 optimiser.zero_grad()
                 loss.backward()
@@ -377,8 +470,9 @@ class _Run:
             )
         return encoder.learned()
 
-    def _batches(self) -> list[tuple[list[str], Tensor]]:
-        """The training lines in a new order, lines of like length together."""
+    def _batches(self) -> list[tuple[list[int], list[str], Tensor]]:
+        """The training lines in a new order, lines of like length together: their places, words
+        and labels."""
         size = self._options.batch_size
         lines = [
             replace(line, text=self._read(line.text, heard))
@@ -391,6 +485,7 @@ class _Run:
             batches += [bucket[i : i + size] for i in range(0, len(bucket), size)]
         return [
             (
+                list(batches[which]),
                 [lines[i].text for i in batches[which]],
                 torch.tensor([lines[i].label for i in batches[which]]),
             )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load, save
 
 from app.default_corpus import Line
 from app.text_training import (
@@ -21,6 +24,7 @@ from app.text_training import (
 )
 from live_features import weights
 from live_features.emotions import EMOTIONS
+from live_features.errors import UserFacingError
 from live_features.text import TextEncoder
 
 SAID = {
@@ -28,7 +32,8 @@ SAID = {
     "anger": ("Get out of here!", "How dare you!", "I hate this."),
     "sadness": ("I miss her so much.", "It is all over.", "Nobody came."),
 }
-OPTIONS = TextTrainingOptions(epochs=1, batch_size=4, rank=2)
+HEARD = TextTrainingOptions(epochs=1, batch_size=4, rank=2)
+TAUGHT = replace(HEARD, taught=0.6)
 
 
 def dialogues(words: int) -> list[list[Line]]:
@@ -41,15 +46,18 @@ def dialogues(words: int) -> list[list[Line]]:
 SPLITS = {"train": dialogues(4), "dev": dialogues(2), "test": dialogues(2)}
 
 
-def train(folder: Path, seeds: tuple[int, ...]) -> list[str]:
+def train(folder: Path, seeds: tuple[int, ...], written: TextTrainingOptions = TAUGHT) -> list[str]:
+    """A small encoder is taught by its like, which has looked at the lines for longer."""
     told: list[str] = []
     train_text(
         SPLITS,
         {1: ["what a lovely day", "get out of there", "i missed her"]},
         weights.text_encoder(offline=True),
+        lambda: weights.text_encoder(offline=True),
         folder / "out",
         folder / "cache",
-        OPTIONS,
+        {"written": written, "heard": HEARD},
+        teacher_options=replace(HEARD, epochs=3),
         seeds=seeds,
         command="a test",
         report=told.append,
@@ -97,6 +105,29 @@ def test_the_same_seed_gives_the_same_adapters(trained: Path, tmp_path: Path) ->
         file = f"text-{reading}-2.safetensors"
         again = (tmp_path / "cache" / file).read_bytes()
         assert again == (trained / "cache" / file).read_bytes()
+
+
+def test_what_a_teacher_says_counts_and_is_asked_for_once(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "cache", tmp_path / "cache")
+    written = tmp_path / "cache" / "text-written-1.safetensors"
+    taught = written.read_bytes()
+    written.unlink()
+    told = train(tmp_path, (1,), replace(TAUGHT, taught=0.0))
+    assert not any("the teacher" in line for line in told)
+    assert written.read_bytes() != taught
+    said = card(tmp_path)["teacher of the written lines"]
+    assert said == card(trained)["teacher of the written lines"]
+    assert said["training"]["epochs"] == 3
+    assert 0.0 <= said["dev"] <= 1.0
+
+
+def test_a_teacher_of_other_lines_is_refused(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "cache", tmp_path / "cache")
+    opinions = tmp_path / "cache" / "text-teacher.safetensors"
+    of_lines = {name: logits[1:] for name, logits in load(opinions.read_bytes()).items()}
+    opinions.write_bytes(save(of_lines))
+    with pytest.raises(UserFacingError, match="another corpus: delete it"):
+        train(tmp_path, (1,))
 
 
 def test_written_and_heard_lines_teach_different_things(trained: Path) -> None:
