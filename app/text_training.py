@@ -11,19 +11,18 @@ Each is trained with several seeds, and the mean of what they arrive at is kept 
 on dev than the best of them (Wortsman et al. 2022, *Model soups*).
 
 Written lines are learned from a larger encoder too, which has read them before and tells more than
-their label does: how much each of them sounds like every emotion (Hinton et al. 2015).
+their label does: how much each of them, and of others made out of them, sounds like every emotion
+(Hinton et al. 2015).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +35,7 @@ from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from app.default_corpus import Line
+from app.rewording import as_recognised, varied, without_punctuation
 from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
 from live_features.precision import fastest_precision
@@ -54,12 +54,12 @@ _BUCKET = 16
 """Batches that are sorted by length together."""
 _READ_AT_ONCE = 64
 _HEAD = "head"
+_OTHER_DRAWS = 50
+"""What is added to the seed for the order of the lines that nobody said."""
 _OPINIONS = "text-teacher.safetensors"
 _TEACHER_CARD = "text-teacher.json"
 _TEACHES = ("epochs", "batch_size", "learning_rate", "dropout", "agreement", "plain")
 """What of its options makes a teacher, which is not cut to a rank and has heard nothing."""
-_CRY = 2
-"""Words up to which what ends in an exclamation mark is heard as the beginning of what follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,13 @@ class TextTrainingOptions:
     """How the encoder's matrices are trained, and to what ``rank`` their change is cut.
 
     Of the lines as they were written the share ``plain`` is learned without punctuation and
-    capitals; of those that have been read aloud the share ``heard`` as they were heard. Every line
-    is read twice at a time, with different parts left out (``dropout``), and ``agreement`` is how
-    much it counts that both say the same (R-Drop, Liang et al. 2021). ``taught`` is the share of
-    what is learned that a teacher says of a line, its answers softened by ``temperature``; the rest
-    is the label.
+    capitals; of those that have been read aloud the share ``heard`` as they were heard. With
+    ``agreement`` every line is read twice at a time, with different parts left out (``dropout``),
+    and that is how much it counts that both say the same (R-Drop, Liang et al. 2021).
+
+    ``taught`` is the share of what is learned that a teacher says of a line, its answers softened
+    by ``temperature``; the rest is the label. Beside every line ``varied`` others are read that are
+    made out of such lines and have no label; what the teacher says of them counts ``variation``.
     """
 
     epochs: int = 4
@@ -87,6 +89,17 @@ class TextTrainingOptions:
     rank: int = 16
     taught: float = 0.0
     temperature: float = 2.0
+    varied: int = 0
+    variation: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """What a teacher says, as logits (n, C): of the lines to learn, and of those ``varied``."""
+
+    of_lines: Tensor
+    varied: Sequence[str]
+    of_varied: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,49 +119,22 @@ class SeedFigures:
 
 OPTIONS: Mapping[str, TextTrainingOptions] = MappingProxyType(
     {
-        "written": TextTrainingOptions(epochs=5, taught=0.6),
+        "written": TextTrainingOptions(
+            epochs=5, learning_rate=1e-4, agreement=0.0, rank=32, taught=0.6, varied=2
+        ),
         "heard": TextTrainingOptions(),
     }
 )
 """How the adapters that ship are trained."""
 TEACHER = TextTrainingOptions(epochs=3, learning_rate=3e-5)
-"""How the larger encoder learns what it is to teach. All of its matrices' change is kept."""
+"""How the larger encoder learns what it is to teach; it is not cut to a rank."""
+VARIATIONS = (100, 101)
+"""Seeds with which the lines that nobody said are drawn: two for each line and seed."""
 
 
 def adapter_file(reading: str) -> str:
     """The name of the adapter for one of :data:`READINGS`."""
     return f"{reading}.safetensors"
-
-
-def without_punctuation(text: str) -> str:
-    """``text`` in lower case and without punctuation, unless nothing would be left of it."""
-    return re.sub(r"[^\w\s']", "", text.lower()).strip() or text
-
-
-def as_recognised(text: str) -> str:
-    """``text`` without what an author writes and a speech recogniser does not.
-
-    No exclamation marks, quotes, dashes, trailing dots and stutters, and a full stop at the end;
-    what would be nothing stays.
-    """
-    written = text
-    text = re.sub("[\u2019\u2018\x92]", "'", text)
-    text = re.sub('["\u201c\u201d]', "", text)
-    text = re.sub(r"\s*(?:\.{2,}|\u2026|--+|[\u2013\u2014])\s*", " ", text)
-    text = re.sub(r"\b(\w+)(?:-\1\b)+", r"\1", text, flags=re.IGNORECASE)
-    text = re.sub(r"\bok\b", "okay", text, flags=re.IGNORECASE)
-    text = re.sub(r"\by'know\b", "you know", text, flags=re.IGNORECASE)
-    text = re.sub(r"!*\?[!?]*", "?", text)
-    sentences = re.split(r"!+", text)
-    text = sentences[0]
-    for before, after in pairwise(sentences):
-        words = re.split(r"[.?,]", before)[-1].split()
-        text += ("," if len(words) <= _CRY and after.strip() else ".") + after
-    text = re.sub(r"\s+([.?,])", r"\1", " ".join(text.split()))
-    text = re.sub(r"[.,]*([.?])[.,]+", r"\1", text).strip(" ,")
-    if not re.search(r"\w", text):
-        return written
-    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def train_text(
@@ -183,7 +169,7 @@ def train_text(
         for i, dialogue in enumerate(splits["train"])
         for text in heard.get(i, [None] * len(dialogue))
     ]
-    opinions, taught = _teacher_opinions(lines, teacher, cache, teacher_options, report)
+    lesson, taught = _ask_teacher(lines, teacher, cache, teacher_options, report)
     encoder = _Encoder(weights)
     adapters: dict[str, bytes] = {}
     found: dict[str, Any] = {}
@@ -197,7 +183,7 @@ def train_text(
                     encoder,
                     lines["train"],
                     listened,
-                    opinions,
+                    lesson,
                     reading,
                     options[reading],
                     seed,
@@ -242,35 +228,39 @@ def train_text(
     return card
 
 
-def _teacher_opinions(
+def _ask_teacher(
     lines: Mapping[str, Sequence[Line]],
     teacher: Callable[[], Weights],
     cache: Path,
     options: TextTrainingOptions,
     report: Callable[[str], None],
-) -> tuple[Tensor, dict[str, Any]]:
-    """What the teacher says of train's lines, as logits (n, C), and what the card says of it."""
+) -> tuple[_Lesson, dict[str, Any]]:
+    """What the teacher has to say of train's lines, and what the card says of the teacher."""
     path, card = cache / _OPINIONS, cache / _TEACHER_CARD
+    said = [line.text for line in lines["train"]]
+    others = [text for seed in VARIATIONS for text in varied(said, seed)]
     if not (path.is_file() and card.is_file()):
         weights = teacher()
         encoder = _Encoder(weights)
-        unheard = [None] * len(lines["train"])
+        unheard = [None] * len(said)
         _Run(encoder, lines["train"], unheard, None, _WRITTEN, options, 1, report).train()
-        train, dev, test = (encoder.read(lines[name]) for name in ("train", "dev", "test"))
+        dev, test = (encoder.score(lines[name]) for name in ("dev", "test"))
         figures = {
             "encoder": weights.origin,
             "training": {name: getattr(options, name) for name in _TEACHES},
-            "dev": _weighted_f1(dev, lines["dev"]),
-            "test": _weighted_f1(test, lines["test"]),
+            "dev": dev,
+            "test": test,
         }
         report(f"Text, the teacher: {figures}")
         write_atomically(card, json.dumps(figures).encode())
-        write_atomically(path, save({_OPINIONS: train}))
-    opinions = load(path.read_bytes())[_OPINIONS]
-    if len(opinions) != len(lines["train"]):
+        answers = {"lines": encoder.read(said), "varied": encoder.read(others)}
+        write_atomically(path, save(answers))
+    answers = load(path.read_bytes())
+    lesson = _Lesson(answers["lines"], others, answers["varied"])
+    if len(lesson.of_lines) != len(said) or len(lesson.of_varied) != len(others):
         raise UserFacingError(f"{path} holds another corpus: delete it and start again.")
     told: dict[str, Any] = json.loads(card.read_text("utf-8"))
-    return opinions, told
+    return lesson, told
 
 
 def _own(figures: SeedFigures, reading: str) -> tuple[float, float]:
@@ -327,22 +317,28 @@ class _Encoder:
             {k.removeprefix(f"{_HEAD}."): v for k, v in learned.items() if k.startswith(_HEAD)}
         )
         scores = {
-            name: [_weighted_f1(self.read(read), read) for read in (split, recognised_lines(split))]
+            name: [self.score(read) for read in (split, recognised_lines(split))]
             for name, split in lines.items()
             if name != "train"
         }
         return SeedFigures(seed, *scores["dev"], *scores["test"])
 
     @torch.inference_mode()
-    def read(self, lines: Sequence[Line]) -> Tensor:
-        """The logits (n, C) of ``lines``, on the processor."""
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """The logits (n, C) of ``texts``, on the processor."""
         self.model.eval()
-        order = sorted(range(len(lines)), key=lambda i: len(lines[i].text))
-        logits = torch.zeros(len(lines), len(EMOTIONS))
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        logits = torch.zeros(len(texts), len(EMOTIONS))
         for start in range(0, len(order), _READ_AT_ONCE):
             some = order[start : start + _READ_AT_ONCE]
-            logits[some] = self.logits([lines[i].text for i in some]).float().cpu()
+            logits[some] = self.logits([texts[i] for i in some]).float().cpu()
         return logits
+
+    def score(self, lines: Sequence[Line]) -> float:
+        """Weighted F1 on ``lines``."""
+        guesses = self.read([line.text for line in lines]).argmax(dim=1)
+        labels = [line.label for line in lines]
+        return round(float(f1_score(labels, guesses, average="weighted")), 4)
 
     def _matrices(self) -> dict[str, Tensor]:
         linears = adapted_matrices(self.model)
@@ -374,19 +370,24 @@ def recognised_lines(lines: Sequence[Line]) -> list[Line]:
     return [replace(line, text=as_recognised(line.text)) for line in lines]
 
 
-def _weighted_f1(logits: Tensor, lines: Sequence[Line]) -> float:
-    labels = [line.label for line in lines]
-    return round(float(f1_score(labels, logits.argmax(dim=1), average="weighted")), 4)
-
-
 def _taught(logits: Tensor, opinions: Tensor, temperature: float) -> Tensor:
     """How far (n, C) is from what a teacher says, both softened (Hinton et al. 2015, section 2.1).
 
     The square of the temperature keeps the gradients as large as those of the labels.
     """
     said = (logits.float() / temperature).log_softmax(dim=1)
-    meant = (opinions / temperature).log_softmax(dim=1)
+    meant = (opinions.to(logits.device) / temperature).log_softmax(dim=1)
     return F.kl_div(said, meant, reduction="batchmean", log_target=True) * temperature**2
+
+
+def _alike(texts: Sequence[str], size: int, rng: np.random.Generator) -> list[list[int]]:
+    """Batches of ``texts`` in a new order, those of like length together, as their places."""
+    order = rng.permutation(len(texts))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * _BUCKET):
+        bucket = sorted(order[start : start + size * _BUCKET], key=lambda i: len(texts[i]))
+        batches += [bucket[i : i + size] for i in range(0, len(bucket), size)]
+    return [batches[which] for which in rng.permutation(len(batches))]
 
 
 def _disagreement(one: Tensor, other: Tensor) -> Tensor:
@@ -403,18 +404,17 @@ class _Run:
         encoder: _Encoder,
         lines: Sequence[Line],
         heard: Sequence[str | None],
-        opinions: Tensor | None,
+        lesson: _Lesson | None,
         reading: str,
         options: TextTrainingOptions,
         seed: int,
         report: Callable[[str], None],
     ) -> None:
-        """``heard`` are the ``lines`` as they were heard, None for one not read aloud, and
-        ``opinions`` (n, C) the teacher's logits."""
+        """``heard`` are the ``lines`` as they were heard, None for one not read aloud."""
         self._encoder = encoder
         self._lines = lines
         self._heard = heard
-        self._opinions = opinions if options.taught else None
+        self._lesson = lesson if options.taught else None
         self._reading = reading
         self._options = options
         self._seed = seed
@@ -445,19 +445,15 @@ class _Run:
             pct_start=options.warm_up,
             anneal_strategy="linear",
         )
+        others = self._others()
         for epoch in range(1, options.epochs + 1):
             began = time.perf_counter()
             encoder.model.train()
             losses = []
             for rows, texts, labels in self._batches():
-                # Twice, so that dropout leaves out something else each time.
-                logits = encoder.logits([*texts, *texts], options.dropout)
-                loss = F.cross_entropy(logits, labels.repeat(2).to(logits.device))
-                if self._opinions is not None:
-                    opinions = self._opinions[rows].repeat(2, 1).to(logits.device)
-                    taught = _taught(logits, opinions, options.temperature)
-                    loss = (1 - options.taught) * loss + options.taught * taught
-                loss = loss + options.agreement * _disagreement(*logits.chunk(2))
+                loss = self._loss(rows, texts, labels)
+                if self._lesson is not None and options.varied:
+                    loss = loss + options.variation * self._varied_loss(self._lesson, next(others))
                 optimiser.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(matrices, 1.0)
@@ -470,27 +466,46 @@ class _Run:
             )
         return encoder.learned()
 
-    def _batches(self) -> list[tuple[list[int], list[str], Tensor]]:
-        """The training lines in a new order, lines of like length together: their places, words
-        and labels."""
-        size = self._options.batch_size
+    def _loss(self, rows: Sequence[int], texts: Sequence[str], labels: Tensor) -> Tensor:
+        """That of some lines, the training's ``rows``."""
+        options = self._options
+        # Twice, so that dropout leaves out something else each time.
+        readings = 2 if options.agreement else 1
+        logits = self._encoder.logits([*texts] * readings, options.dropout)
+        loss = F.cross_entropy(logits, labels.repeat(readings).to(logits.device))
+        if self._lesson is not None:
+            opinions = self._lesson.of_lines[rows].repeat(readings, 1)
+            taught = _taught(logits, opinions, options.temperature)
+            loss = (1 - options.taught) * loss + options.taught * taught
+        if options.agreement:
+            loss = loss + options.agreement * _disagreement(*logits.chunk(2))
+        return loss
+
+    def _varied_loss(self, lesson: _Lesson, rows: Sequence[int]) -> Tensor:
+        """That of some of the lines that nobody said."""
+        options = self._options
+        logits = self._encoder.logits([lesson.varied[i] for i in rows], options.dropout)
+        return _taught(logits, lesson.of_varied[rows], options.temperature)
+
+    def _others(self) -> Iterator[list[int]]:
+        """Batches of the lines that nobody said, again and again."""
+        if self._lesson is None:
+            return
+        rng = np.random.default_rng(self._seed + _OTHER_DRAWS)
+        while True:
+            texts = self._lesson.varied
+            yield from _alike(texts, self._options.batch_size * self._options.varied, rng)
+
+    def _batches(self) -> Iterator[tuple[list[int], list[str], Tensor]]:
+        """The training lines in a new order: their places, words and labels."""
         lines = [
             replace(line, text=self._read(line.text, heard))
             for line, heard in zip(self._lines, self._heard, strict=True)
         ]
-        order = self._rng.permutation(len(lines))
-        batches = []
-        for start in range(0, len(order), size * _BUCKET):
-            bucket = sorted(order[start : start + size * _BUCKET], key=lambda i: len(lines[i].text))
-            batches += [bucket[i : i + size] for i in range(0, len(bucket), size)]
-        return [
-            (
-                list(batches[which]),
-                [lines[i].text for i in batches[which]],
-                torch.tensor([lines[i].label for i in batches[which]]),
-            )
-            for which in self._rng.permutation(len(batches))
-        ]
+        texts = [line.text for line in lines]
+        for rows in _alike(texts, self._options.batch_size, self._rng):
+            labels = torch.tensor([lines[i].label for i in rows])
+            yield rows, [texts[i] for i in rows], labels
 
     def _read(self, text: str, heard: str | None) -> str:
         """A line as it is learned this time."""

@@ -18,9 +18,7 @@ from app.text_training import (
     READINGS,
     TextTrainingOptions,
     adapter_file,
-    as_recognised,
     train_text,
-    without_punctuation,
 )
 from live_features import weights
 from live_features.emotions import EMOTIONS
@@ -33,7 +31,7 @@ SAID = {
     "sadness": ("I miss her so much.", "It is all over.", "Nobody came."),
 }
 HEARD = TextTrainingOptions(epochs=1, batch_size=4, rank=2)
-TAUGHT = replace(HEARD, taught=0.6)
+TAUGHT = replace(HEARD, agreement=0.0, taught=0.6, varied=2)
 
 
 def dialogues(words: int) -> list[list[Line]]:
@@ -107,12 +105,15 @@ def test_the_same_seed_gives_the_same_adapters(trained: Path, tmp_path: Path) ->
         assert again == (trained / "cache" / file).read_bytes()
 
 
-def test_what_a_teacher_says_counts_and_is_asked_for_once(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("less", [{"taught": 0.0}, {"varied": 0}])
+def test_what_a_teacher_says_counts_and_is_asked_for_once(
+    trained: Path, tmp_path: Path, less: dict[str, Any]
+) -> None:
     shutil.copytree(trained / "cache", tmp_path / "cache")
     written = tmp_path / "cache" / "text-written-1.safetensors"
     taught = written.read_bytes()
     written.unlink()
-    told = train(tmp_path, (1,), replace(TAUGHT, taught=0.0))
+    told = train(tmp_path, (1,), replace(TAUGHT, **less))
     assert not any("the teacher" in line for line in told)
     assert written.read_bytes() != taught
     said = card(tmp_path)["teacher of the written lines"]
@@ -124,8 +125,8 @@ def test_what_a_teacher_says_counts_and_is_asked_for_once(trained: Path, tmp_pat
 def test_a_teacher_of_other_lines_is_refused(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "cache", tmp_path / "cache")
     opinions = tmp_path / "cache" / "text-teacher.safetensors"
-    of_lines = {name: logits[1:] for name, logits in load(opinions.read_bytes()).items()}
-    opinions.write_bytes(save(of_lines))
+    fewer = {name: logits[1:] for name, logits in load(opinions.read_bytes()).items()}
+    opinions.write_bytes(save(fewer))
     with pytest.raises(UserFacingError, match="another corpus: delete it"):
         train(tmp_path, (1,))
 
@@ -139,31 +140,6 @@ def test_written_and_heard_lines_teach_different_things(trained: Path) -> None:
         for reading in READINGS
     )
     assert np.abs(written - heard).max() > 1e-5
-
-
-def test_words_without_punctuation() -> None:
-    assert without_punctuation("No! I didn't, Joey...") == "no i didn't joey"
-    assert without_punctuation("?!") == "?!"
-
-
-@pytest.mark.parametrize(
-    ("written", "recognised"),
-    [
-        ("Come on! Joe!", "Come on, Joe."),
-        ("Here?! Now?!", "Here? Now?"),
-        ("You should! A lot of people do!", "You should, A lot of people do."),
-        ("I never left you! You have been my agent!", "I never left you. You have been my agent."),
-        ("I-I\u2019m sorry, we were\u2026we were looking.", "I'm sorry, we were we were looking."),
-        ("What\u2014You are not serious", "What You are not serious."),
-        ("\u201cWanted.\u201d Nice, ok.", "Wanted. Nice, okay."),
-        ("Uhh....", "Uhh."),
-        ("The point is I...", "The point is I."),
-        ("So?", "So?"),
-        ("...", "..."),
-    ],
-)
-def test_what_a_recogniser_would_write(written: str, recognised: str) -> None:
-    assert as_recognised(written) == recognised
 
 
 @pytest.mark.parametrize(("reading", "dev"), [("written", "dev"), ("heard", "dev_recognised")])

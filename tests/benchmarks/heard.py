@@ -23,8 +23,8 @@ from rich.table import Table
 
 from app.assets import ASSETS, HEARD_ADAPTER, WRITTEN_ADAPTER
 from app.default_corpus import Line, read_meld
+from app.rewording import as_recognised, without_punctuation
 from app.spoken_lines import Reader, heard
-from app.text_training import as_recognised, without_punctuation
 from live_features import weights
 from live_features.text import TextEncoder
 from live_features.transcription import Transcriber
