@@ -49,14 +49,7 @@ from live_features.expression_training import train_expression
 from live_features.text import TextEncoder
 from live_features.voice_activity import VoiceActivityDetector
 from live_features.voices import ACOUSTIC_SIZE, VoiceEncoder
-from sdt_model.calibration import (
-    abstaining,
-    adjust,
-    choose_abstention,
-    choose_adjustment,
-    fit_temperatures,
-    temper,
-)
+from sdt_model.calibration import abstaining, choose_abstention, fit_temperatures, temper
 from sdt_model.checkpoints import load_checkpoint, save_checkpoint
 from sdt_model.config import SDTConfig
 from sdt_model.dialogues import Dialogue, FeatureStatistics, save_dialogues
@@ -192,8 +185,7 @@ def train_default(
     rates = _match(splits, priors, seed, report)
 
     drawn = {name: splits[name].draw(name, priors, rates, seed) for name in ("dev", "test")}
-    for name in ("dev", "test"):
-        drawn[f"{name} heard"] = splits[name].draw(name, priors, rates, seed, recognised=True)
+    drawn["heard"] = splits["test"].draw("test", priors, rates, seed, recognised=True)
     drawn["train"] = [
         dialogue
         for copy in range(_COPIES)
@@ -202,9 +194,9 @@ def train_default(
         )
     ]
     statistics = FeatureStatistics.fit(drawn["train"])
-    train, dev, test, dev_heard, heard = (
+    train, dev, test, heard = (
         [statistics.standardise_dialogue(dialogue) for dialogue in drawn[name]]
-        for name in (*_SPLITS, "dev heard", "test heard")
+        for name in (*_SPLITS, "heard")
     )
     for name in _SPLITS:
         save_dialogues(cache / "dialogues" / f"{name}.safetensors", drawn[name])
@@ -231,10 +223,6 @@ def train_default(
         on_epoch=on_epoch,
     )
     model.cpu()
-    # What has to go well live: words of either kind, with voice and face and without them.
-    live = (dev, dev_heard, *([_text_only(d) for d in words] for words in (dev, dev_heard)))
-    degree = choose_adjustment([predict(model, each, "prefix") for each in live], priors)
-    adjust(model, degree, priors)
     temperatures = fit_temperatures(predict(model, dev, "prefix"))
     temper(model, temperatures)
     chosen = choose_abstention(predict(model, dev, "prefix"), PRECISION)
@@ -259,18 +247,9 @@ def train_default(
         "linear_dev_weighted_f1_aimed_at": {"audio": AUDIO_TARGET, "visual": VISUAL_TARGET},
         "training": asdict(options),
         "best_epoch": asdict(result.best),
-        "adjustment": {"degree": degree, "shares": [round(float(p), 4) for p in priors]},
         "temperatures": asdict(temperatures),
         "unsure": {"precision_aimed_at": PRECISION, "dev, prefix": asdict(chosen)},
-        **_measured(
-            model,
-            chosen.below,
-            dev,
-            test,
-            heard,
-            _clips(splits, statistics),
-            priors ** (1 - degree),
-        ),
+        **_measured(model, chosen.below, dev, test, heard, _clips(splits, statistics), priors),
         "not_for": "decisions about people; emotion inference of employees or pupils is "
         "prohibited in the EU (AI Act Art. 5(1)(f)); an expression is not a feeling",
     }
@@ -311,7 +290,7 @@ def compare_card(
     priors = _priors(lines["train"])
     try:
         rates = DrawRates(**{f.name: card["draws"][f.name] for f in fields(DrawRates)})
-        seed, degree = int(card["seed"]), float(card["adjustment"]["degree"])
+        seed = int(card["seed"])
         told = _numbers({name: card[name] for name in _MEASURED})
     except (KeyError, TypeError, ValueError) as error:
         raise UserFacingError(
@@ -327,15 +306,7 @@ def compare_card(
     )
     clips = _clips(splits, checkpoint.statistics)
     found = _numbers(
-        _measured(
-            checkpoint.model,
-            checkpoint.unsure_below,
-            dev,
-            test,
-            heard,
-            clips,
-            priors ** (1 - degree),
-        )
+        _measured(checkpoint.model, checkpoint.unsure_below, dev, test, heard, clips, priors)
     )
     different = [
         Difference(name, told.get(name, math.nan), found.get(name, math.nan))
@@ -357,12 +328,11 @@ def _measured(
     test: Sequence[Dialogue],
     heard: Sequence[Dialogue],
     clips: Sequence[Dialogue],
-    lent: NDArray[np.float64],
+    priors: NDArray[np.float64],
 ) -> dict[str, Any]:
     """The fields of the card that can be measured again.
 
-    ``heard`` is ``test`` with its words as a speech recogniser would write them, ``lent`` (C,) what
-    MELD's shares still lend to each emotion.
+    ``heard`` is ``test`` with its words as a speech recogniser would write them.
     """
     live = predict(model, test, "prefix")
     alone = [_text_only(dialogue) for dialogue in test]
@@ -381,7 +351,7 @@ def _measured(
             "test, late fusion of the students, prefix": {"fused": _late_fusion(live)},
             "test, majority class": {"fused": _majority(test)},
         },
-        _VOICES: _recall(predict(model, clips), lent),
+        _VOICES: _recall(predict(model, clips), priors),
     }
 
 
@@ -407,13 +377,13 @@ def _clips(splits: dict[str, _Split], statistics: FeatureStatistics) -> list[Dia
     ]
 
 
-def _recall(predictions: Predictions, lent: NDArray[np.float64]) -> dict[str, Any]:
+def _recall(predictions: Predictions, priors: NDArray[np.float64]) -> dict[str, Any]:
     """Unweighted average recall of the audio student, told that all emotions are as likely.
 
     It has learned that half of MELD is neutral, RAVDESS is not: so its probabilities are divided by
-    what MELD's shares still lend to them, ``lent`` (C,).
+    ``priors`` (C,), the shares in MELD.
     """
-    guessed = (predictions.probabilities[:, 2] / lent).argmax(axis=1)
+    guessed = (predictions.probabilities[:, 2] / priors).argmax(axis=1)
     recall = {
         emotion: float((guessed[predictions.labels == label] == label).mean())
         for label, emotion in enumerate(EMOTIONS)

@@ -1,38 +1,29 @@
-"""Labels that give rare emotions their due, probabilities that mean what they say, and silence.
+"""Probabilities that mean what they say, and when to say nothing.
 
-A classifier that has learned from dialogues half of which are neutral says neutral wherever it is
-in doubt. So what the classes' shares π in training lend to each logit is taken back to the degree τ
-that serves best on dialogues it has not learned from: z - τ log π (Menon et al. 2021, *Long-tail
-learning via logit adjustment*, eq. 9).
-
-Then each classifier's logits are divided by a temperature (Guo et al. 2017, *On calibration of
-modern neural networks*, eq. 9) that is found on those dialogues, too; that changes no label. As
-(W h + b - τ log π) / T is linear in h, both become part of the weights, and every reader of the
-checkpoint gets their good.
+After training, each classifier's logits are divided by a temperature (Guo et al. 2017, *On
+calibration of modern neural networks*, eq. 9) that is found on dialogues it has not learned from.
+As z / T = (W / T) h + b / T, the temperature becomes part of the weights: every reader of the
+checkpoint gets calibrated probabilities, and labels stay what they were.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, f1_score
 from torch import nn
 
 from sdt_model.config import MODALITIES
-from sdt_model.errors import SDTError
 from sdt_model.evaluation import Predictions
 from sdt_model.model import SDT
 
 _COLDEST, _HOTTEST = 0.1, 10.0
 _STEPS = 60
 _LEAST = 1e-9
-_DEGREES = np.linspace(0, 1, 21)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,38 +49,6 @@ class Abstention:
     answered: float
 
 
-def choose_adjustment(predictions: Sequence[Predictions], shares: NDArray[np.float64]) -> float:
-    """The degree τ to which the classes' ``shares`` (C,) in training are best taken back.
-
-    Of the twentieths from 0 to 1 the one at which the fused labels score most in the two figures of
-    the field, weighted F1 and accuracy, summed over ``predictions``: of whole utterances, say, and
-    of words alone. F1 by itself would go on where rare classes gain what answers in all lose.
-
-    Raises :class:`SDTError` where a class has no share: its logit says nothing to be taken back.
-    """
-    if not (shares > 0).all():
-        raise SDTError("classes that training never showed cannot be adjusted: leave them out")
-
-    def score(degree: float) -> float:
-        total = 0.0
-        for made in predictions:
-            logits = np.log(np.maximum(made.probabilities[:, 0], _LEAST)) - degree * np.log(shares)
-            guesses = logits.argmax(-1)
-            total += f1_score(made.labels, guesses, average="weighted", zero_division=0)
-            total += accuracy_score(made.labels, guesses)
-        return total
-
-    return round(float(max(_DEGREES, key=score)), 2)
-
-
-def adjust(model: SDT, degree: float, shares: NDArray[np.float64]) -> None:
-    """Take the classes' ``shares`` (C,) back to a ``degree`` in ``model``, changed in place."""
-    lent = torch.from_numpy(degree * np.log(shares))
-    with torch.no_grad():
-        for linear in _classifiers(model):
-            linear.bias.sub_(lent.to(linear.bias))
-
-
 def fit_temperatures(predictions: Predictions) -> Temperatures:
     """The temperatures under which the truth is likeliest; 1 for a modality that is never there."""
     rows = (np.ones(len(predictions.labels), bool), *predictions.present.T)
@@ -103,9 +62,11 @@ def fit_temperatures(predictions: Predictions) -> Temperatures:
 
 def temper(model: SDT, temperatures: Temperatures) -> None:
     """Make the temperatures part of the weights of ``model``, changed in place."""
+    students = [cast(nn.Sequential, model.students[m])[-1] for m in MODALITIES]
     given = (temperatures.fused, temperatures.text, temperatures.audio, temperatures.visual)
     with torch.no_grad():
-        for linear, temperature in zip(_classifiers(model), given, strict=True):
+        for linear, temperature in zip((model.classifier, *students), given, strict=True):
+            linear = cast(nn.Linear, linear)
             linear.weight.div_(temperature)
             linear.bias.div_(temperature)
 
@@ -138,12 +99,6 @@ def abstaining(predictions: Predictions, below: float) -> Abstention:
     sure = fused.max(-1) >= below
     right = fused.argmax(-1) == predictions.labels
     return Abstention(below, float(right[sure].mean()) if sure.any() else 0.0, float(sure.mean()))
-
-
-def _classifiers(model: SDT) -> tuple[nn.Linear, ...]:
-    """The fused one, then the students'."""
-    students = (cast(nn.Sequential, model.students[m])[-1] for m in MODALITIES)
-    return model.classifier, *(cast(nn.Linear, student) for student in students)
 
 
 def _temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

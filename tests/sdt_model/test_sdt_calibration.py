@@ -13,9 +13,7 @@ from sdt_helpers import random_dialogue, small_model, telling_dialogues, utteran
 
 from sdt_model.calibration import (
     abstaining,
-    adjust,
     choose_abstention,
-    choose_adjustment,
     fit_temperatures,
     temper,
 )
@@ -66,33 +64,6 @@ def test_a_tempered_model_says_the_same_less_or_more_surely() -> None:
     scaled = before.probabilities[:, 0].astype(np.float64) ** (1 / temperatures.fused)
     expected = scaled / scaled.sum(-1, keepdims=True)
     np.testing.assert_allclose(after.probabilities[:, 0], expected, atol=1e-5)
-
-
-SHARES = np.array([0.47, 0.12, 0.03, 0.07, 0.17, 0.03, 0.11])
-
-
-@pytest.mark.parametrize("degree", [0.0, 0.4, 1.0])
-def test_what_shares_lend_too_much_is_taken_back(degree: float) -> None:
-    made = predictions(1.0)
-    lent = np.log(made.probabilities.astype(np.float64)) + degree * np.log(SHARES)
-    biased = replace(made, probabilities=softmax(lent))
-    assert choose_adjustment([biased, biased], SHARES) == pytest.approx(degree, abs=0.15)
-
-
-def test_a_class_without_a_share_cannot_be_adjusted() -> None:
-    with pytest.raises(SDTError, match="classes that training never showed"):
-        choose_adjustment([predictions(1.0)], np.array([0.5, 0.5, 0, 0, 0, 0, 0]))
-
-
-def test_an_adjusted_model_lends_less_to_what_is_common() -> None:
-    model, dialogues = small_model(), telling_dialogues(6)
-    shares = np.linspace(1, 3, len(model.config.classes))
-    shares /= shares.sum()
-    before = predict(model, dialogues, "prefix")
-    adjust(model, 0.3, shares)
-    after = predict(model, dialogues, "prefix")
-    expected = softmax(np.log(before.probabilities.astype(np.float64)) - 0.3 * np.log(shares))
-    np.testing.assert_allclose(after.probabilities, expected, atol=1e-5)
 
 
 def test_answers_that_are_not_unsure_are_as_often_right_as_asked() -> None:
