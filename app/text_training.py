@@ -56,8 +56,6 @@ _READ_AT_ONCE = 64
 _HEAD = "head"
 _OTHER_DRAWS = 50
 """What is added to the seed for the order of the lines that nobody said."""
-_OPINIONS = "text-teacher.safetensors"
-_TEACHER_CARD = "text-teacher.json"
 _TEACHES = ("epochs", "batch_size", "learning_rate", "dropout", "agreement", "plain")
 """What of its options makes a teacher, which is not cut to a rank and has heard nothing."""
 
@@ -177,7 +175,7 @@ def train_text(
         rank = options[reading].rank
         learned: list[dict[str, Tensor]] = []
         for seed in seeds:
-            path = cache / f"text-{reading}-{seed}.safetensors"
+            path = cache / f"text-{reading}-{seed}-{_recipe(options[reading])}.safetensors"
             if not path.is_file():
                 run = _Run(
                     encoder,
@@ -236,7 +234,8 @@ def _ask_teacher(
     report: Callable[[str], None],
 ) -> tuple[_Lesson, dict[str, Any]]:
     """What the teacher has to say of train's lines, and what the card says of the teacher."""
-    path, card = cache / _OPINIONS, cache / _TEACHER_CARD
+    path = cache / f"text-teacher-{_recipe(options)}.safetensors"
+    card = path.with_suffix(".json")
     said = [line.text for line in lines["train"]]
     others = [text for seed in VARIATIONS for text in varied(said, seed)]
     if not (path.is_file() and card.is_file()):
@@ -261,6 +260,12 @@ def _ask_teacher(
         raise UserFacingError(f"{path} holds another corpus: delete it and start again.")
     told: dict[str, Any] = json.loads(card.read_text("utf-8"))
     return lesson, told
+
+
+def _recipe(options: TextTrainingOptions) -> str:
+    """Tells what was trained with these ``options`` from what was trained with others."""
+    described = json.dumps([asdict(options), VARIATIONS], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:8]
 
 
 def _own(figures: SeedFigures, reading: str) -> tuple[float, float]:

@@ -70,6 +70,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def kept(trained: Path, name: str) -> Path:
+    """The file of that ``name`` in the cache, whatever recipe it is of."""
+    (file,) = (trained / "cache").glob(f"{name}-*.safetensors")
+    return file
+
+
 def card(trained: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads((trained / "out" / "card.json").read_text("utf-8"))
     return told
@@ -100,9 +106,8 @@ def test_seeds_that_are_done_are_not_trained_again(trained: Path) -> None:
 def test_the_same_seed_gives_the_same_adapters(trained: Path, tmp_path: Path) -> None:
     train(tmp_path, (2,))
     for reading in READINGS:
-        file = f"text-{reading}-2.safetensors"
-        again = (tmp_path / "cache" / file).read_bytes()
-        assert again == (trained / "cache" / file).read_bytes()
+        file = kept(tmp_path, f"text-{reading}-2")
+        assert file.read_bytes() == (trained / "cache" / file.name).read_bytes()
 
 
 @pytest.mark.parametrize("less", [{"taught": 0.0}, {"varied": 0}])
@@ -110,12 +115,12 @@ def test_what_a_teacher_says_counts_and_is_asked_for_once(
     trained: Path, tmp_path: Path, less: dict[str, Any]
 ) -> None:
     shutil.copytree(trained / "cache", tmp_path / "cache")
-    written = tmp_path / "cache" / "text-written-1.safetensors"
-    taught = written.read_bytes()
-    written.unlink()
+    taught = kept(tmp_path, "text-written-1")
     told = train(tmp_path, (1,), replace(TAUGHT, **less))
     assert not any("the teacher" in line for line in told)
-    assert written.read_bytes() != taught
+    # What another recipe made lies beside it, and was not taken for this one's.
+    untaught = next(f for f in taught.parent.glob("text-written-1-*") if f != taught)
+    assert untaught.read_bytes() != taught.read_bytes()
     said = card(tmp_path)["teacher of the written lines"]
     assert said == card(trained)["teacher of the written lines"]
     assert said["training"]["epochs"] == 3
@@ -124,7 +129,7 @@ def test_what_a_teacher_says_counts_and_is_asked_for_once(
 
 def test_a_teacher_of_other_lines_is_refused(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "cache", tmp_path / "cache")
-    opinions = tmp_path / "cache" / "text-teacher.safetensors"
+    opinions = kept(tmp_path, "text-teacher")
     fewer = {name: logits[1:] for name, logits in load(opinions.read_bytes()).items()}
     opinions.write_bytes(save(fewer))
     with pytest.raises(UserFacingError, match="another corpus: delete it"):
