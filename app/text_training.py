@@ -158,7 +158,7 @@ def train_text(
     ``cache`` and not done again.
 
     Raises:
-        UserFacingError: the encoder cannot be loaded.
+        UserFacingError: an encoder cannot be loaded, or ``cache`` holds another corpus.
     """
     cache.mkdir(parents=True, exist_ok=True)
     lines = {name: [u for dialogue in split for u in dialogue] for name, split in splits.items()}
