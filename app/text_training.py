@@ -239,6 +239,7 @@ def _ask_teacher(
     said = [line.text for line in lines["train"]]
     others = [text for seed in VARIATIONS for text in varied(said, seed)]
     if not (path.is_file() and card.is_file()):
+        report("Training the text encoder's teacher")
         weights = teacher()
         encoder = _Encoder(weights)
         unheard = [None] * len(said)
