@@ -175,7 +175,8 @@ def train_text(
         rank = options[reading].rank
         learned: list[dict[str, Tensor]] = []
         for seed in seeds:
-            path = cache / f"text-{reading}-{seed}-{_recipe(options[reading])}.safetensors"
+            recipe = _recipe(options[reading], teacher_options)
+            path = cache / f"text-{reading}-{seed}-{recipe}.safetensors"
             if not path.is_file():
                 run = _Run(
                     encoder,
@@ -263,9 +264,9 @@ def _ask_teacher(
     return lesson, told
 
 
-def _recipe(options: TextTrainingOptions) -> str:
+def _recipe(*options: TextTrainingOptions) -> str:
     """Tells what was trained with these ``options`` from what was trained with others."""
-    described = json.dumps([asdict(options), VARIATIONS], sort_keys=True)
+    described = json.dumps([*map(asdict, options), VARIATIONS], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:8]
 
 

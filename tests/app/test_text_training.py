@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from live_features import weights
 from live_features.emotions import EMOTIONS
 from live_features.errors import UserFacingError
 from live_features.text import TextEncoder
+from live_features.weights import Weights
 
 SAID = {
     "joy": ("What a lovely day!", "I am so happy for you!", "We won, we won!"),
@@ -44,14 +46,23 @@ def dialogues(words: int) -> list[list[Line]]:
 SPLITS = {"train": dialogues(4), "dev": dialogues(2), "test": dialogues(2)}
 
 
-def train(folder: Path, seeds: tuple[int, ...], written: TextTrainingOptions = TAUGHT) -> list[str]:
+def small_encoder() -> Weights:
+    return weights.text_encoder(offline=True)
+
+
+def train(
+    folder: Path,
+    seeds: tuple[int, ...],
+    written: TextTrainingOptions = TAUGHT,
+    teacher: Callable[[], Weights] = small_encoder,
+) -> list[str]:
     """A small encoder is taught by its like, which has looked at the lines for longer."""
     told: list[str] = []
     train_text(
         SPLITS,
         {1: ["what a lovely day", "get out of there", "i missed her"]},
-        weights.text_encoder(offline=True),
-        lambda: weights.text_encoder(offline=True),
+        small_encoder(),
+        teacher,
         folder / "out",
         folder / "cache",
         {"written": written, "heard": HEARD},
@@ -116,8 +127,7 @@ def test_what_a_teacher_says_counts_and_is_asked_for_once(
 ) -> None:
     shutil.copytree(trained / "cache", tmp_path / "cache")
     taught = kept(tmp_path, "text-written-1")
-    told = train(tmp_path, (1,), replace(TAUGHT, **less))
-    assert not any("the teacher" in line for line in told)
+    train(tmp_path, (1,), replace(TAUGHT, **less), teacher=lambda: pytest.fail("asked again"))
     # What another recipe made lies beside it, and was not taken for this one's.
     untaught = next(f for f in taught.parent.glob("text-written-1-*") if f != taught)
     assert untaught.read_bytes() != taught.read_bytes()
