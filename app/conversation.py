@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.corrections import Doubt, LookBack, Requests
+from app.corrections import Doubt, LookBack, Request, Requests
 from app.events import CorrectionRefused, Event, HistoryChanged, ProblemOccurred
 from app.options import LiveOptions, RunOptions
 from app.preview import LatestFrame
@@ -227,7 +227,9 @@ class Conversation:
             self._open_replay(replay)
         replay.begin()
         if self._session is not None:
-            self._correct_as_it_was(replay, self._show_as_it_was(replay, self._session))
+            timeline = self._show_as_it_was(replay, self._session)
+            if timeline is not None:
+                self._correct_as_it_was(replay, timeline)
             if self.stopping.is_set():
                 return
         self._begin_reading()
@@ -248,9 +250,9 @@ class Conversation:
         )
 
     def _correct_as_it_was(self, replay: Replay, timeline: Timeline) -> None:
-        """Do what is asked for until the session is to be read anew, or closed."""
-        assert self._session is not None
-        reopened: Reopened | None = None
+        """Do what is asked for before the session is to be read anew, or closed."""
+        session = self._session
+        assert session is not None
 
         def tell(event: Event) -> None:
             self._notes_then(event)
@@ -259,36 +261,45 @@ class Conversation:
         if timeline.newest.undo is not None or timeline.newest.redo is not None:
             # What was corrected before today cannot be taken back.
             tell(HistoryChanged(media_time=timeline.told, undo=None, redo=None))
+        reopened: Reopened | None = None
+
+        def do(request: Request, files: ExitStack) -> None:
+            nonlocal reopened
+            if not session.has_features:
+                if not isinstance(request, LookBack):
+                    why = session.lacks_features
+                    tell(CorrectionRefused(media_time=timeline.told, message=why))
+                return
+            if reopened is None:
+                # What it needs takes seconds to import.
+                replay.reading.show(busy="reading again …")
+                from app.reopening import Reopened  # noqa: PLC0415
+
+                reopened = files.enter_context(
+                    Reopened(
+                        session,
+                        timeline.newest,
+                        tell,
+                        models=self.options.models,
+                        answer=lambda attention: replay.reading.show(attention=attention),
+                    )
+                )
+            reopened(request)
+            if replay.reading.snapshot().busy:
+                replay.reading.show(busy="")
+
         with ExitStack() as files:
             while not (self._read_anew.is_set() or self.stopping.is_set()):
                 self.requests.wait(_LOOK_AGAIN)
-                request = self.requests.take()
-                if request is None:
-                    continue
-                if not self._session.has_features:
-                    if not isinstance(request, LookBack):
-                        why = self._session.lacks_features
-                        tell(CorrectionRefused(media_time=timeline.told, message=why))
-                    continue
-                if reopened is None:
-                    # What it needs takes seconds to import.
-                    replay.reading.show(busy="reading again …")
-                    from app.reopening import Reopened  # noqa: PLC0415
+                if (request := self.requests.take()) is not None:
+                    do(request, files)
+            # What was asked for while the first of it had its models loaded is kept all the same.
+            while (request := self.requests.take()) is not None:
+                if not isinstance(request, LookBack):
+                    do(request, files)
 
-                    reopened = files.enter_context(
-                        Reopened(
-                            self._session,
-                            timeline.newest,
-                            tell,
-                            models=self.options.models,
-                            answer=lambda attention: replay.reading.show(attention=attention),
-                        )
-                    )
-                reopened(request)
-                if replay.reading.snapshot().busy:
-                    replay.reading.show(busy="")
-
-    def _show_as_it_was(self, replay: Replay, session: RecordedSession) -> Timeline:
+    def _show_as_it_was(self, replay: Replay, session: RecordedSession) -> Timeline | None:
+        """All that its events tell; None where it was closed before."""
         timeline = replay.add(Reading.AS_IT_WAS)
 
         def say_what_is_missing() -> None:
@@ -301,7 +312,7 @@ class Conversation:
             timeline(event)
             say_what_is_missing()
             if self.stopping.is_set():
-                return timeline
+                return None
         say_what_is_missing()
         timeline.finish()
         return timeline

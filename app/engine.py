@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 
-from app.corrections import Attention, Requests
+from app.corrections import Attention, LookBack, Requests
 from app.events import (
     BacklogChanged,
     DeviceChanged,
@@ -236,11 +236,14 @@ class LiveEngine:
             )
 
     def serve(self, closing: threading.Event) -> None:
-        """After :meth:`run`: do what is asked for until ``closing`` is set."""
+        """After :meth:`run`: do what is asked for until ``closing`` is set, and what was before."""
         while not closing.is_set():
             self._requests.wait(_LOOK_AGAIN)
-            # One at a time: a long dialogue takes a second to read, and nobody waits for the rest.
             if (request := self._requests.take()) is not None:
+                self._recogniser.correct(request)
+        while (request := self._requests.take()) is not None:
+            # Nobody is there any more to be told where an utterance looked.
+            if not isinstance(request, LookBack):
                 self._recogniser.correct(request)
 
     def _do_requests(self) -> None:

@@ -480,9 +480,15 @@ def test_corrections_work_while_a_session_runs_and_after_it_has_ended(models: Mo
     assert any(u.reading.visual is not None for u in now.utterances)
     ended = next(i for i, event in enumerate(events) if isinstance(event, SessionEnded))
     assert len(events) > ended + 1
+
+    # What was asked for before is done before it ends.
+    names = [f"Ada {n}" for n in range(30)]
+    for name in names:
+        assert requests.put(Rename(0, name))
     closing.set()
     thread.join(1.0)
     assert not thread.is_alive()
+    assert state.snapshot().speakers[0] == names[-1]
 
 
 def wait_for(holds: Callable[[], bool]) -> None:

@@ -246,6 +246,36 @@ def corrected_in_a_conversation(folder: Path, name: str) -> None:
     assert conversation.exit_code == 0
 
 
+def test_corrections_made_just_before_closing_are_kept(folder: Path) -> None:
+    conversation = opened_in_a_conversation(folder)
+    for request in (Rename(0, "Ada"), Rename(1, "Ben"), Mark(3.0, "note"), LookBack(1)):
+        assert conversation.requests.put(request)
+    conversation.close()
+    assert conversation.join(60.0)
+    now = stands(folder).snapshot()
+    assert now.speakers[:2] == ("Ada", "Ben")
+    assert [mark.note for mark in now.marks] == ["note"]
+    assert conversation.state.snapshot().attention is None
+
+
+def test_corrections_made_just_before_reading_anew_are_of_what_was(folder: Path) -> None:
+    conversation = opened_in_a_conversation(folder)
+    for request in (Rename(0, "Ada"), Rename(1, "Ben")):
+        assert conversation.requests.put(request)
+    conversation.read_anew()
+    wait_for(lambda: stands(folder).snapshot().speakers[:2] == ("Ada", "Ben"))
+    conversation.close()
+    assert conversation.join(60.0)
+
+
+def opened_in_a_conversation(folder: Path) -> Conversation:
+    conversation = Conversation(RunOptions(folder, models=OPTIONS))
+    conversation.begin()
+    assert conversation.replay is not None
+    wait_for(lambda: conversation.replay.is_complete)
+    return conversation
+
+
 def wait_for(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60.0
     while not holds():
