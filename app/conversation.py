@@ -270,23 +270,25 @@ class Conversation:
                     why = session.lacks_features
                     tell(CorrectionRefused(media_time=timeline.told, message=why))
                 return
-            if reopened is None:
-                # What it needs takes seconds to import.
-                replay.reading.show(busy="reading again …")
-                from app.reopening import Reopened  # noqa: PLC0415
+            try:
+                if reopened is None:
+                    # What it needs takes seconds to import.
+                    replay.reading.show(busy="reading again …")
+                    from app.reopening import Reopened  # noqa: PLC0415
 
-                reopened = files.enter_context(
-                    Reopened(
-                        session,
-                        timeline.newest,
-                        tell,
-                        models=self.options.models,
-                        answer=lambda attention: replay.reading.show(attention=attention),
+                    reopened = files.enter_context(
+                        Reopened(
+                            session,
+                            timeline.newest,
+                            tell,
+                            models=self.options.models,
+                            answer=lambda attention: replay.reading.show(attention=attention),
+                        )
                     )
-                )
-            reopened(request)
-            if replay.reading.snapshot().busy:
-                replay.reading.show(busy="")
+                reopened(request)
+            finally:
+                if replay.reading.snapshot().busy:
+                    replay.reading.show(busy="")
 
         with ExitStack() as files:
             while not (self._read_anew.is_set() or self.stopping.is_set()):

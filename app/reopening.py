@@ -121,8 +121,11 @@ class Reopened:
             # Transformers takes seconds to import, and only corrected words need it.
             from app.models import load_text_encoder, resolve_device  # noqa: PLC0415
 
-            device = resolve_device(self._models.device)
-            self._encoder = load_text_encoder(self._models, device)
+            try:
+                device = resolve_device(self._models.device)
+                self._encoder = load_text_encoder(self._models, device)
+            except UserFacingError as error:
+                raise RefusedError(str(error)) from error
         return self._encoder(texts)
 
     def _keep(self, event: Event) -> None:

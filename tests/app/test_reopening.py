@@ -205,6 +205,23 @@ def test_words_need_the_text_encoder_of_then(folder: Path) -> None:
     assert "some/other" in state.snapshot().refused
 
 
+def test_a_text_encoder_that_cannot_be_had_refuses_words_alone(folder: Path) -> None:
+    card = SessionCard.from_json((folder / "session.json").read_text("utf-8"))
+    other = replace(card, models={**card.models, "text_encoder": "some/other"})
+    (folder / "session.json").write_text(other.to_json(), encoding="utf-8")
+    conversation = opened_in_a_conversation(folder, replace(OPTIONS, text_encoder="some/other"))
+    state = conversation.state
+    assert conversation.requests.put(CorrectWords(0, "I hate this!"))
+    wait_for(lambda: state.snapshot().refused)
+    assert "some/other" in state.snapshot().refused
+    assert conversation.requests.put(Rename(0, "Ada"))
+    wait_for(lambda: state.snapshot().speakers[0] == "Ada")
+    wait_for(lambda: not state.snapshot().busy)
+    assert conversation.exit_code == 0
+    conversation.close()
+    assert conversation.join(60.0)
+
+
 def test_a_folder_that_may_not_be_written_is_said_once(folder: Path, tmp_path: Path) -> None:
     state, told = stands(folder), list[Event]()
     session = RecordedSession(folder)
@@ -268,15 +285,15 @@ def test_corrections_made_just_before_reading_anew_are_of_what_was(folder: Path)
     assert conversation.join(60.0)
 
 
-def opened_in_a_conversation(folder: Path) -> Conversation:
-    conversation = Conversation(RunOptions(folder, models=OPTIONS))
+def opened_in_a_conversation(folder: Path, models: ModelOptions = OPTIONS) -> Conversation:
+    conversation = Conversation(RunOptions(folder, models=models))
     conversation.begin()
     assert conversation.replay is not None
     wait_for(lambda: conversation.replay.is_complete)
     return conversation
 
 
-def wait_for(holds: Callable[[], bool]) -> None:
+def wait_for(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60.0
     while not holds():
         assert time.monotonic() < deadline
