@@ -120,10 +120,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A correction that was made, and what was known before."""
+    """A correction that was made, and what was known and what was called unsure before."""
 
     correction: Correction
     before: Facts
+    unsure_below: float
 
 
 class RefusedError(UserFacingError):
@@ -283,7 +284,7 @@ class LiveDialogue:
         if after == before:
             return
         self._become(after)
-        self._done = [*self._done, _Done(correction, before)][-_MOST_UNDONE:]
+        self._done = [*self._done, _Done(correction, before, self._unsure_below)][-_MOST_UNDONE:]
         self._undone = undone
         self._tell_history()
 
@@ -295,7 +296,9 @@ class LiveDialogue:
         before = done.before.lines
         # Where nothing has been said since, everything reads to the last digit as it did then.
         same = len(before) == len(self)
-        readings = [self._judged(line.reading) for line in before] if same else None
+        readings = [line.reading for line in before] if same else None
+        if readings is not None and done.unsure_below != self._unsure_below:
+            readings = [self._judged(reading) for reading in readings]
         self._become(_before(done.before, self._facts), readings)
         self._tell_history()
 

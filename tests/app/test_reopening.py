@@ -160,6 +160,17 @@ def test_what_is_taken_back_is_as_it_was_also_in_the_folder(folder: Path) -> Non
     np.testing.assert_array_equal(features[1][0], np.frombuffer(base64.b64decode(first), "<f4"))
 
 
+def test_undo_leaves_unsure_what_was_unsure_when_it_was_recorded(folder: Path) -> None:
+    told = [json.loads(line) for line in (folder / EVENTS).read_text("utf-8").splitlines()]
+    for event in told:
+        if "reading" in event:
+            event["reading"]["unsure"] = True
+    (folder / EVENTS).write_text("".join(json.dumps(event) + "\n" for event in told), "utf-8")
+    state, _, _ = correct(folder, Merge(1, 0), Undo())
+    assert all(u.unsure for u in state.snapshot().utterances)
+    assert all(u.unsure for u in stands(folder).snapshot().utterances)
+
+
 def test_a_session_that_was_killed_goes_on_where_its_last_whole_lines_end(folder: Path) -> None:
     for name in (EVENTS, FEATURES):
         whole = (folder / name).read_bytes()
