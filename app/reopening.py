@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.corrections import Attention, LookBack, Request
 from app.dialogue import Facts, Line, LiveDialogue, Marker, Person, RefusedError
-from app.events import CorrectionRefused, Event, ProblemOccurred
+from app.events import CorrectionRefused, Event, ProblemOccurred, SessionEnded
 from app.narrator import Narrator
 from app.options import ModelOptions
 from app.session.features import FeatureLog, Vectors, fit
@@ -134,6 +134,16 @@ class Reopened:
         try:
             if self._log is None:
                 self._log = EventLog(self._session.folder, open_file=open_to_append)
+                if self._now.phase != "ended":
+                    # After the end corrections hold at every moment, before it from theirs on.
+                    self._log(
+                        SessionEnded(
+                            media_time=self._end,
+                            emitted_at=self._end,
+                            reason="stopped",
+                            utterances=len(self._now.utterances),
+                        )
+                    )
             self._log(event)
         except OSError as error:
             self._give_up(error)

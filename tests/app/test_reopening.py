@@ -28,13 +28,14 @@ from app.corrections import (
     Switch,
     Undo,
 )
-from app.events import Event, ProblemOccurred, UtteranceCorrected
+from app.events import Event, ProblemOccurred, SessionEnded, UtteranceCorrected
 from app.options import ModelOptions, RunOptions
 from app.reopening import Reopened
 from app.session.card import MEDIA, SessionCard
 from app.session.features import FEATURES
 from app.session.log import EVENTS
 from app.session.reader import RecordedSession
+from app.session.timeline import Timeline
 from app.state import SessionState, Snapshot
 from live_features.clocks import VirtualClock
 from live_features.errors import UserFacingError
@@ -184,6 +185,24 @@ def test_a_session_that_was_killed_goes_on_where_its_last_whole_lines_end(folder
     assert again.utterances[0].text == "I hate this!"
     for name in (EVENTS, FEATURES):
         assert b"half" not in (folder / name).read_bytes()
+
+
+def test_what_is_corrected_in_a_session_that_was_killed_holds_at_every_moment(
+    folder: Path,
+) -> None:
+    lines = (folder / EVENTS).read_text("utf-8").splitlines(keepends=True)
+    assert json.loads(lines[-1])["event"] == "session_ended"
+    (folder / EVENTS).write_text("".join(lines[:-1]), "utf-8")
+    for note in ("first", "second"):
+        correct(folder, CorrectWords(0, f"I hate this, {note}!"), Mark(1.0, note))
+    told = list(RecordedSession(folder).events())
+    assert sum(isinstance(event, SessionEnded) for event in told) == 1
+    timeline = Timeline(as_recorded=True)
+    for event in told:
+        timeline(event)
+    now = timeline.at(timeline.newest.utterances[1].start)
+    assert now.utterances[0].text == "I hate this, second!"
+    assert [mark.note for mark in now.marks] == ["first", "second"]
 
 
 def test_without_features_or_by_another_checkpoint_nothing_is_corrected(folder: Path) -> None:
