@@ -74,12 +74,14 @@ class Timeline:
             if isinstance(event, SessionStarted):
                 self._speed = event.speed
             self._events.append(event)
+            # A session gets no longer by what is corrected afterwards.
+            moment = self.told if self._ended else max(self.told, self._moment(event))
             if self._ended or (isinstance(event, CorrectionRefused) and not self.as_recorded):
                 self._corrections.append(len(self._events) - 1)
             elif isinstance(event, HistoryChanged) and not self.as_recorded:
                 self._corrections += self._last_correction()
             self._ended = self._ended or isinstance(event, SessionEnded)
-            self._times.append(max(self._times[-1] if self._times else 0.0, self._moment(event)))
+            self._times.append(moment)
             if len(self._events) % _KEY_EVERY == 0:
                 self._keys.append(self._newest.copy())
 

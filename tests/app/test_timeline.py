@@ -153,6 +153,20 @@ def test_a_person_who_was_split_off_has_a_name_from_the_beginning() -> None:
     assert [mark.note for mark in now.marks] == ["here"]
 
 
+def test_what_is_corrected_after_the_end_makes_a_session_no_longer() -> None:
+    later = [
+        dataclasses.replace(event, media_time=DURATION - 1.0, emitted_at=DURATION + 300.0)
+        for event in CORRECTION
+    ]
+    whole = timeline_of([*synthetic_events(), *later], as_recorded=True)
+    assert whole.told == DURATION
+    cut_off = timeline_of(list(synthetic_events())[:100], as_recorded=True)
+    told = cut_off.told
+    cut_off.finish()
+    cut_off(later[0])
+    assert cut_off.told == told
+
+
 def test_what_was_cut_off_ends_all_the_same() -> None:
     timeline = timeline_of(STORY[:100], as_recorded=True)
     assert not timeline.ended
