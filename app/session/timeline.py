@@ -36,6 +36,12 @@ _MADE_BY_A_PERSON = (
 )
 """What a correction may consist of, beside the revisions that follow from it."""
 
+_CORRECTED = (
+    *("utterances", "speakers", "colours", "left", "on", "marks"),
+    *("undo", "redo", "refused", "refusals", "problems"),
+)
+"""The fields of a snapshot that what comes after the end of a session may change."""
+
 _LATEST = 10.0
 """Seconds after what an event is about up to which its own clock is believed."""
 
@@ -150,7 +156,7 @@ class Timeline:
         if known is not None and known.by == (later[0], len(later)):
             if known.plain is now:
                 return known.snapshot
-            if known.plain.utterances is now.utterances and known.plain.speakers is now.speakers:
+            if all(getattr(known.plain, name) is getattr(now, name) for name in _CORRECTED):
                 snapshot = replace(now, **known.changes)
                 self._corrected = replace(known, plain=now, snapshot=snapshot)
                 return snapshot

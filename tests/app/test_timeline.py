@@ -153,6 +153,19 @@ def test_a_person_who_was_split_off_has_a_name_from_the_beginning() -> None:
     assert [mark.note for mark in now.marks] == ["here"]
 
 
+def test_markers_that_were_recorded_show_with_those_that_were_placed_later() -> None:
+    split = next(n for n, event in enumerate(STORY) if event.media_time >= 12.0)
+    story = [
+        *STORY[:split],
+        MarkerPlaced(media_time=12.0, marker=0, note="then"),
+        *STORY[split:],
+        MarkerPlaced(media_time=2.0, marker=1, note="later"),
+    ]
+    timeline = timeline_of(story, as_recorded=True)
+    for moment, notes in ((10.0, ["later"]), (13.5, ["later", "then"]), (11.0, ["later"])):
+        assert [mark.note for mark in timeline.at(moment).marks] == notes
+
+
 def test_what_is_corrected_after_the_end_makes_a_session_no_longer() -> None:
     later = [
         dataclasses.replace(event, media_time=DURATION - 1.0, emitted_at=DURATION + 300.0)
