@@ -68,6 +68,7 @@ class Timeline:
         self._corrected: _Corrected | None = None
         self._speed: float | None = None
         self._ended = False
+        self._judged_again = 0
 
     def __call__(self, event: Event) -> None:
         """Add the next event.
@@ -76,6 +77,7 @@ class Timeline:
             IndexError: it is about a person or an utterance that nobody was told of.
         """
         with self._lock:
+            judged = isinstance(event, UtteranceRevised) and self._only_judges(event)
             self._newest(event)
             if isinstance(event, SessionStarted):
                 self._speed = event.speed
@@ -86,6 +88,7 @@ class Timeline:
                 self._corrections.append(len(self._events) - 1)
             elif isinstance(event, HistoryChanged) and not self.as_recorded:
                 self._corrections += self._last_correction()
+            self._judged_again = self._judged_again + 1 if judged else 0
             self._ended = self._ended or isinstance(event, SessionEnded)
             self._times.append(moment)
             if len(self._events) % _KEY_EVERY == 0:
@@ -139,15 +142,26 @@ class Timeline:
         told = min(event.emitted_at * self._speed, event.media_time + _LATEST)
         return max(event.media_time, told)
 
+    def _only_judges(self, event: UtteranceRevised) -> bool:
+        """Whether an answer is only called unsure, or sure, that was known as it is."""
+        utterances = self._newest.snapshot().utterances
+        if not 0 <= event.index < len(utterances):
+            return False
+        before = utterances[event.index].reading
+        return replace(before, unsure=event.reading.unsure) == event.reading
+
     def _last_correction(self) -> range:
-        """The events that came with the newest one, which concludes a correction."""
+        """The events that came with the newest one, which concludes a correction.
+
+        What only became unsure, or sure, did so because somebody wanted it.
+        """
         first = end = len(self._events)
         for position in range(end - 2, -1, -1):
             if isinstance(self._events[position], _MADE_BY_A_PERSON):
                 first = position
             elif not isinstance(self._events[position], UtteranceRevised):
                 break
-        return range(min(first, end - 1), end)
+        return range(min(first, end - 1 - self._judged_again), end)
 
     def _with(self, later: list[int], cursor: _Cursor) -> Snapshot:
         """The state at the cursor as it would have been with later corrections."""

@@ -131,6 +131,23 @@ def test_a_correction_holds_at_every_moment(when: float | None) -> None:
     assert timeline.at(30.0).utterances[0] is timeline.at(31.0).utterances[0]
 
 
+def test_what_is_called_unsure_holds_at_every_moment_while_reading_goes_on() -> None:
+    story = [event for event in STORY if event.media_time < 60.0]
+    timeline = timeline_of(story)
+    certain = timeline.at(20.0).utterances
+    assert not any(u.unsure for u in certain)
+    # Revised by what was said since, which nobody asked for and which has its moment.
+    revised = UtteranceRevised(media_time=59.0, index=0, reading=reading("fear", 0.9, 1))
+    timeline(revised)
+    for u in timeline.newest.utterances[1:]:
+        doubted = dataclasses.replace(u.reading, unsure=True)
+        timeline(UtteranceRevised(media_time=u.end, index=u.index, reading=doubted))
+    timeline(HistoryChanged(media_time=59.0, undo=None, redo=None))
+    now = timeline.at(20.0).utterances
+    assert now[0] == certain[0]
+    assert all(u.unsure for u in now[1:])
+
+
 def test_a_correction_that_was_recorded_has_its_moment() -> None:
     split = next(n for n, event in enumerate(STORY) if event.media_time > 40.0)
     story = [*STORY[:split], *CORRECTION, *STORY[split:]]
