@@ -18,7 +18,7 @@ class Bridge(QObject):
     """Looks at the session and the newest frame 30 times a second, in the window's thread.
 
     ``session_changed`` carries a :class:`~app.state.Snapshot` and fires only when its version has
-    grown; where only the playhead has moved on, that is told once it is a tenth of a second.
+    grown; where only time has gone on, that is told once it is a tenth of a second.
     ``frame_changed`` carries a :class:`~live_features.media.VideoFrame` not seen before.
     """
 
@@ -61,6 +61,8 @@ class Bridge(QObject):
 def _has_hardly_moved(before: Snapshot | None, now: Snapshot) -> bool:
     return (
         before is not None
+        # Where time stands still, each step is one that somebody took.
+        and now.playing in ("playing", "")
         # A playhead that stands still has not made the version grow: something else has.
         and 0.0 < now.position - before.position < _STEP
         and now == replace(before, version=now.version, position=now.position)

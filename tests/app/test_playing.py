@@ -71,6 +71,17 @@ def at(window: MainWindow, qtbot: Any, time: float, within: float = 0.02) -> Non
     qtbot.waitUntil(lambda: abs(window.playing.transport.slider.position - time) <= within)
 
 
+def test_the_smallest_step_shows_while_paused(desk: Desk, qtbot: Any) -> None:
+    window = desk.window
+    window.playing.seek(12.0)
+    at(window, qtbot, 12.0)
+    window.playing.seek(12.06)
+    at(window, qtbot, 12.06, within=0.001)
+    window.playing.transport.slider.looped.emit(12.1, 13.5)
+    qtbot.waitUntil(window.playing.loop_action.isChecked)
+    at(window, qtbot, 12.1, within=0.001)
+
+
 def test_space_plays_and_pauses(desk: Desk, qtbot: Any) -> None:
     window = desk.window
     assert window.playing.transport.isVisible()
