@@ -160,6 +160,8 @@ class Conversation:
         """Read the media of a recorded session with the models of today, beside what was made of
         it then; returns at once."""
         self._read_anew.set()
+        if self.replay is not None:
+            self.replay.ask_anew(True)
 
     @property
     def can_be_corrected(self) -> bool:

@@ -67,6 +67,7 @@ class Replay:
         self._duration: float | None = None
         self._player: Player | None = None
         self._version = 0
+        self._asked_anew = False
         self._looked = -inf
         self._last: tuple[object, ...] = ()
         self._snapshot = Snapshot()
@@ -148,6 +149,10 @@ class Replay:
         with self._lock:
             if reading in self._known:
                 self._showing = reading
+
+    def ask_anew(self, asked: bool) -> None:
+        """Note whether the recording is to be read anew; what is shown depends on that."""
+        self._asked_anew = asked
 
     def note_progress(self, time: float) -> None:
         """The recording has been read anew up to here."""
@@ -257,6 +262,10 @@ class Replay:
                 read,
                 unread,
                 *moving,
+                self._asked_anew,
+                self._showing,
+                len(self._known),
+                round(100 * self.share_read),
             )
             utterances = known.utterances(now, position)
             elsewhere = self._find_differences()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 
 from app.conversation import Conversation
+from app.events import SessionEnded, SessionStarted
 from app.options import RunOptions
 from app.session.replay import Reading
 from app.ui.availability import qt_unavailable
 from tests.app.recorded_sessions import write_session
 from tests.app.synthetic_session import DURATION, UTTERANCES
+from tests.app.synthetic_session import events as synthetic_events
 from tests.app.test_replay import read_otherwise
 
 if _MISSING := qt_unavailable():
@@ -231,6 +234,42 @@ def test_two_readings_and_what_differs(desk: Desk, qtbot: Any) -> None:
     qtbot.waitUntil(playing.reading_actions[Reading.ANEW].isChecked)
     qtbot.waitUntil(lambda: "(fear" in model.index(7, 0).data())
     assert "then anger" in model.index(7, 0).data()
+
+
+def test_reading_anew_shows_while_paused(desk: Desk, qtbot: Any) -> None:
+    window = desk.window
+    playing = window.playing
+    replay = playing.replay
+    qtbot.waitUntil(playing.transport.anew_button.isVisible)
+    action = playing.reading_actions[Reading.ANEW]
+    timeline = replay.add(Reading.ANEW)
+    # The same labels again, so that nothing else changes.
+    for event in synthetic_events():
+        if isinstance(event, SessionStarted):
+            timeline(dataclasses.replace(event, speed=None))
+        elif not isinstance(event, SessionEnded):
+            timeline(event)
+    qtbot.waitUntil(lambda: playing.transport.differences.text() == "0 of 14 read otherwise")
+    for share in (0.5, 0.75):
+        replay.note_progress(share * replay.duration)
+        text = f"Re-analysed {share:.0%}"
+        qtbot.waitUntil(lambda text=text: action.text() == text)
+    timeline(SessionEnded(media_time=DURATION, reason="end_of_media", utterances=14))
+    qtbot.waitUntil(lambda: action.text() == "Re-analysed")
+    assert not replay.player.playing
+
+
+def test_what_is_read_again_cannot_be_read_again_at_once(desk: Desk, qtbot: Any) -> None:
+    playing = desk.window.playing
+    action, replay = playing.anew_action, playing.replay
+    qtbot.waitUntil(action.isEnabled)
+    qtbot.waitUntil(lambda: replay.snapshot() is replay.snapshot())
+    before = replay.snapshot()
+    desk.window.conversation.close()  # so that no model is loaded
+    assert desk.window.conversation.join(60.0)
+    action.trigger()
+    qtbot.waitUntil(lambda: not action.isEnabled())
+    assert replay.snapshot().version > before.version
 
 
 def test_live_sessions_have_no_transport(desk: Desk) -> None:
