@@ -228,12 +228,8 @@ class Conversation:
         if replay.player is None:
             self._open_replay(replay)
         replay.begin()
-        if self._session is not None:
-            timeline = self._show_as_it_was(replay, self._session)
-            if timeline is not None:
-                self._correct_as_it_was(replay, timeline)
-            if self.stopping.is_set():
-                return
+        if self._session is not None and not self._stay_as_it_was(replay, self._session):
+            return
         self._begin_reading()
         # What plays and the window come first.
         give_way()
@@ -250,6 +246,27 @@ class Conversation:
             provisional=replay.has_time_for_provisional,
             background=True,
         )
+
+    def _stay_as_it_was(self, replay: Replay, session: RecordedSession) -> bool:
+        """Until the session is closed or its media are open to be read anew; whether they are."""
+        timeline = self._show_as_it_was(replay, session)
+        while timeline is not None:
+            self._correct_as_it_was(replay, timeline)
+            if self.stopping.is_set():
+                break
+            try:
+                self._open_files()
+            except UserFacingError as error:
+                self.exit_code = 2
+                replay.show(phase="failed", message=str(error))
+                # What was made of it then can still be corrected.
+                self._read_anew.clear()
+                replay.ask_anew(False)
+            else:
+                self.exit_code = 0
+                replay.show(phase="loading", message="")
+                return True
+        return False
 
     def _correct_as_it_was(self, replay: Replay, timeline: Timeline) -> None:
         """Do what is asked for before the session is to be read anew, or closed."""

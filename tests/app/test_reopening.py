@@ -315,6 +315,22 @@ def test_corrections_made_just_before_reading_anew_are_of_what_was(folder: Path)
     assert conversation.join(60.0)
 
 
+def test_what_cannot_be_read_anew_can_still_be_corrected(folder: Path) -> None:
+    conversation = opened_in_a_conversation(folder)
+    state = conversation.state
+    assert conversation.requests.put(Rename(0, "Ada"))
+    conversation.read_anew()
+    wait_for(lambda: MEDIA in state.snapshot().message)
+    wait_for(lambda: conversation.can_be_read_anew)
+    assert conversation.can_be_corrected
+    assert conversation.requests.put(Rename(1, "Ben"))
+    wait_for(lambda: state.snapshot().speakers[:2] == ("Ada", "Ben"))
+    conversation.close()
+    assert conversation.join(60.0)
+    assert conversation.exit_code == 2
+    assert stands(folder).snapshot().speakers[:2] == ("Ada", "Ben")
+
+
 def opened_in_a_conversation(folder: Path, models: ModelOptions = OPTIONS) -> Conversation:
     conversation = Conversation(RunOptions(folder, models=models))
     conversation.begin()
