@@ -217,14 +217,20 @@ class Playing(QObject):
             return
         if self._replay.player.loop is not None:
             self._replay.set_loop(None)
-            return
+        else:
+            self._replay.set_loop(self._what_to_loop(self._replay.player.position))
+        # Pressing it has checked it, also where there is nothing to loop.
+        self.loop_action.setChecked(self._replay.player.loop is not None)
+
+    def _what_to_loop(self, here: float) -> tuple[float, float] | None:
         rows = self._transcript.selected_rows()
         chosen = [self._utterances[row] for row in rows if row < len(self._utterances)]
         if not chosen:
-            row = bisect_right(self._starts, self._replay.player.position + 1e-3) - 1
+            row = bisect_right(self._starts, here + 1e-3) - 1
             chosen = list(self._utterances[max(row, 0) : max(row, 0) + 1])
-        if chosen:
-            self._replay.set_loop((min(u.start for u in chosen), max(u.end for u in chosen)))
+        if not chosen:
+            return None
+        return min(u.start for u in chosen), max(u.end for u in chosen)
 
     def _show_reading(self, reading: Reading) -> None:
         if self._replay is not None:

@@ -163,6 +163,18 @@ def test_l_loops_the_selected_utterances(desk: Desk, qtbot: Any) -> None:
     assert player.loop == pytest.approx((UTTERANCES[3][0], UTTERANCES[4][1]))
 
 
+def test_where_there_is_nothing_to_loop_nothing_is_said_to_loop(desk: Desk, qtbot: Any) -> None:
+    playing = desk.window.playing
+    action, player = playing.loop_action, playing.replay.player
+    # Of a recording that is read anew, nothing is known yet.
+    playing.replay.add(Reading.ANEW)
+    playing.replay.show_reading(Reading.ANEW)
+    qtbot.waitUntil(playing.reading_actions[Reading.ANEW].isChecked)
+    action.trigger()
+    assert player.loop is None
+    assert not action.isChecked()
+
+
 def test_hovering_tells_time_and_words(desk: Desk, qtbot: Any) -> None:
     window = desk.window
     slider = window.playing.transport.slider
