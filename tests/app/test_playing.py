@@ -284,6 +284,27 @@ def test_what_is_read_again_cannot_be_read_again_at_once(desk: Desk, qtbot: Any)
     assert replay.snapshot().version > before.version
 
 
+def test_what_is_selected_stays_so_in_a_reading_of_fewer_utterances(desk: Desk, qtbot: Any) -> None:
+    window = desk.window
+    playing, transcript = window.playing, window.transcript
+    timeline = playing.replay.add(Reading.ANEW)
+    last = len(UTTERANCES) - 1
+    for event in read_otherwise():
+        if getattr(event, "index", None) != last:
+            timeline(event)
+    for selected, left in ((5, 5), (last, None)):
+        playing.replay.show_reading(Reading.AS_IT_WAS)
+        qtbot.waitUntil(lambda: transcript.model().rowCount() == last + 1)
+        window.corrector.select(selected)
+        assert transcript.selected_rows() == [selected]
+        playing.seek(DURATION)
+        qtbot.keyClick(window, Qt.Key.Key_R)
+        qtbot.waitUntil(lambda: transcript.model().rowCount() == last)
+        assert window.corrector.index == left
+        assert transcript.selected_rows() == ([] if left is None else [left])
+        at(window, qtbot, DURATION, within=0.5)
+
+
 def test_live_sessions_have_no_transport(desk: Desk) -> None:
     window = desk.window
     live = Conversation(RunOptions(Path("x")), work=lambda _: None)

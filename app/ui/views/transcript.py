@@ -87,18 +87,18 @@ class TranscriptModel(QAbstractListModel):
             self._changed(0, len(self._utterances) - 1)
         if snapshot.utterances is self._utterances:
             return
-        if len(snapshot.utterances) < len(self._utterances):
-            self.beginResetModel()
-            self._utterances = snapshot.utterances
-            self.endResetModel()
-            return
+        count = len(snapshot.utterances)
+        if count < len(self._utterances):
+            self.beginRemoveRows(QModelIndex(), count, len(self._utterances) - 1)
+            self._utterances = self._utterances[:count]
+            self.endRemoveRows()
         known = len(self._utterances)
         before, self._utterances = self._utterances, snapshot.utterances[:known]
         for row, (old, new) in enumerate(zip(before, self._utterances, strict=True)):
             if old is not new:
                 self._changed(row, row, resized=old.text != new.text)
-        if len(snapshot.utterances) > known:
-            self.beginInsertRows(QModelIndex(), known, len(snapshot.utterances) - 1)
+        if count > known:
+            self.beginInsertRows(QModelIndex(), known, count - 1)
             self._utterances = snapshot.utterances
             self.endInsertRows()
 
@@ -432,6 +432,9 @@ class TranscriptView(QListView):
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         model = self._rows()
+        if self.currentIndex().row() >= len(snapshot.utterances):
+            # Otherwise Qt would choose another row.
+            self.select(None)
         model.show_snapshot(snapshot)
         if snapshot.ahead != model.ahead:
             model.ahead = snapshot.ahead
