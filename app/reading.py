@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.corrections import Requests
@@ -58,7 +59,8 @@ def opened(run: RunOptions) -> Iterator[Opened]:
 
     Raises:
         UserFacingError: the recording cannot be read, the microphone not be opened, the export
-            folder not be written, or there is something where a recording should go.
+            folder not be written or is a session, or there is something where a recording should
+            go.
     """
     with ExitStack() as stack:
         recording: RecordingSource | None = None
@@ -76,7 +78,7 @@ def opened(run: RunOptions) -> Iterator[Opened]:
                 source = recording = session.media(clock)
                 run = _completed(run, session)
         stack.enter_context(closing(source))
-        log = None if run.export is None else stack.enter_context(EventLog.for_export(run.export))
+        log = None if run.export is None else stack.enter_context(_export_log(run.export))
         recorder = None
         if run.record is not None:
             recorder = Recorder(
@@ -84,6 +86,20 @@ def opened(run: RunOptions) -> Iterator[Opened]:
             )
             source = recorder.tee(source)
         yield Opened(run, clock, source, log, recorder, recording, live)
+
+
+def _export_log(folder: Path) -> EventLog:
+    """An empty log in ``folder``, unless that holds the only log of a session.
+
+    Raises:
+        UserFacingError: the folder is a recorded session, or cannot be written.
+    """
+    if is_session(folder):
+        raise UserFacingError(
+            f"{folder} is a recorded session, whose events an export would overwrite: give "
+            "--export another folder."
+        )
+    return EventLog.for_export(folder)
 
 
 def _completed(run: RunOptions, session: RecordedSession) -> RunOptions:
@@ -217,7 +233,7 @@ def read_as_recorded(run: RunOptions, state: SessionState) -> tuple[str, ...]:
     No model is loaded and no media are played. Returns sentences on what was left out.
 
     Raises:
-        UserFacingError: the medium is no session, or it is damaged.
+        UserFacingError: the medium is no session or damaged, or the export folder is a session.
     """
     if isinstance(run.medium, LiveOptions) or not is_session(run.medium):
         raise UserFacingError(
@@ -227,7 +243,7 @@ def read_as_recorded(run: RunOptions, state: SessionState) -> tuple[str, ...]:
     with ExitStack() as stack:
         sinks: list[Callable[[Event], None]] = [state]
         if run.export is not None:
-            sinks.append(stack.enter_context(EventLog.for_export(run.export)))
+            sinks.append(stack.enter_context(_export_log(run.export)))
         for event in session.events():
             for sink in sinks:
                 sink(event)

@@ -12,10 +12,11 @@ import pytest
 
 from app.conversation import Conversation
 from app.events import Event, SessionStarted, UtteranceLabelled
-from app.options import RunOptions
+from app.options import ModelOptions, RunOptions
 from app.preview import LatestFrame
 from app.session.card import MEDIA
 from app.session.comparison import differing, matched
+from app.session.log import EVENTS
 from app.session.replay import Reading, Replay
 from app.state import SessionState
 from live_features.clocks import VirtualClock
@@ -24,6 +25,8 @@ from live_features.sources.recording import RecordingSource
 from tests.app.recorded_sessions import write_film, write_session
 from tests.app.synthetic_session import DURATION, UTTERANCES, reading
 from tests.app.synthetic_session import events as synthetic_events
+
+NO_MODELS = ModelOptions(checkpoint=Path("nowhere"))
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +145,19 @@ def test_a_damaged_log_is_one_sentence(tmp_path: Path) -> None:
         until(lambda: shown.conversation.state.snapshot().phase == "failed")
         assert "Line 1 of events.jsonl" in shown.conversation.state.snapshot().message
         assert shown.conversation.exit_code == 2
+
+
+def test_reading_a_session_anew_does_not_export_over_what_was_made_of_it(tmp_path: Path) -> None:
+    folder = write_session(tmp_path / "talk.sdt")
+    before = (folder / EVENTS).read_bytes()
+    conversation = Conversation(RunOptions(folder, export=folder, models=NO_MODELS))
+    conversation.begin()
+    until(lambda: bool(conversation.state.snapshot().message))
+    told = conversation.state.snapshot().message
+    conversation.close()
+    assert conversation.join(5.0)
+    assert "is a recorded session" in told
+    assert (folder / EVENTS).read_bytes() == before
 
 
 def test_a_path_that_is_none_is_told_before_a_window_opens(tmp_path: Path) -> None:

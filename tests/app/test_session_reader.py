@@ -159,6 +159,20 @@ def test_as_recorded_on_the_command_line(
     assert len((tmp_path / "out" / "emotions.csv").read_text("utf-8").splitlines()) == 15
 
 
+def test_an_export_into_a_session_is_refused_and_leaves_its_labels(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    into = ["--export", str(folder)]
+    write_media(tmp_path / "silent.mp4", None, Pictures(plain_pictures(10)))
+    for typed in (
+        [str(folder), "--as-recorded"],
+        [str(tmp_path / "silent.mp4"), "--headless"],
+    ):
+        assert main([*typed, *into]) == 2
+        assert "give --export another folder" in capsys.readouterr().err
+        assert (folder / EVENTS).read_bytes() == b"".join(LINES)
+
+
 def test_as_recorded_needs_a_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), "--as-recorded"]) == 2
     assert "no recorded session" in capsys.readouterr().err
