@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, QTimer
@@ -23,7 +24,7 @@ from app.ui.devices import DevicesHere, devices_here, space_for_live
 from app.ui.exporting import Exporter
 from app.ui.help import HelpMenu
 from app.ui.main_window import MainWindow
-from app.ui.preferences import Preferences, Settings, still_there
+from app.ui.preferences import Preferences, Settings, new_session_folder, still_there
 from app.ui.settings_dialog import SettingsDialog
 from app.ui.start_page import StartPage
 from live_features import weights
@@ -111,8 +112,9 @@ class Shell(QObject):
         self._after_this(lambda: self._begin_recording(path))
 
     def show(self, conversation: Conversation) -> None:
-        """Show one that was made elsewhere; it begins with :meth:`begin`."""
-        self._again = lambda: self._begin(Conversation(conversation.options))
+        """Show one that was made elsewhere of what was typed; it begins with :meth:`begin`."""
+        self._take_line()
+        self._again = lambda: self._begin(Conversation(_once_more(conversation.options)))
         conversation.doubt(self._preferences.doubt)
         self.window.show_conversation(conversation)
         self._show_recording(conversation.options)
@@ -199,29 +201,33 @@ class Shell(QObject):
         if then is not None:
             then()
 
-    def _begin_live(self) -> None:
+    def _begin_live(self, again: CommandLine | None = None) -> None:
         if self._looking is not None:  # at the devices, which one at a time may do
-            self._then = self._begin_live
+            self._then = lambda: self._begin_live(again)
             self.window.show_message("Getting ready", "Looking for microphones and cameras.")
             self._timer.start()
             return
-        run = self._preferences.live(self._line)
-        self._again = self._begin_live
-        # What was typed to be kept is one session; the next has a name of its own.
-        typed = self._line.run
-        self._line = CommandLine(
-            RunOptions(
-                typed.medium, speed=typed.speed, speakers=typed.speakers, models=typed.models
-            ),
-            self._line.given,
-        )
+        line = again or self._take_line()
+        self._again = lambda: self._begin_live(line)
+        run = self._preferences.live(line)
+        if again:
+            run = _once_more(run)
         if run.record is not None:
             self._settings.remember(run.record)
         self._begin(Conversation(run))
 
-    def _begin_recording(self, path: Path) -> None:
-        self._again = lambda: self._begin_recording(path)
-        self._begin(Conversation(self._preferences.recording(path, self._line)))
+    def _begin_recording(self, path: Path, again: CommandLine | None = None) -> None:
+        line = again or self._take_line()
+        self._again = lambda: self._begin_recording(path, line)
+        run = self._preferences.recording(path, line)
+        self._begin(Conversation(_once_more(run) if again else run))
+
+    def _take_line(self) -> CommandLine:
+        """What was typed, for one session: the next introduces nobody and keeps nothing by it."""
+        line = self._line
+        after = replace(line.run, enrol=(), export=None, record=None)
+        self._line = replace(line, run=after)
+        return line
 
     def _begin(self, conversation: Conversation) -> None:
         conversation.doubt(self._preferences.doubt)
@@ -467,6 +473,13 @@ def _name(action: QAction, text: str) -> None:
         verb = text.replace("&", "").removesuffix(" live session")
         action.setIconText(verb)
         action.setToolTip(f"{verb} ({action.shortcut().toString()})")
+
+
+def _once_more(run: RunOptions) -> RunOptions:
+    """The same for another try, recorded beside what the last one may have left."""
+    if run.record is None or not still_there([run.record]):
+        return run
+    return replace(run, record=new_session_folder(run.record.parent))
 
 
 def _would_be_lost(conversation: Conversation) -> bool:

@@ -174,6 +174,51 @@ def test_a_path_that_is_wrong_is_told_on_the_page_with_a_way_back(
     assert shell.exit_code == 2
 
 
+def next_that_failed(shell: Shell, qtbot: Any, before: Conversation | None) -> Conversation:
+    qtbot.waitUntil(lambda: shell.window.conversation not in (None, before), timeout=SOON)
+    conversation = shell.window.conversation
+    assert conversation is not None
+    qtbot.waitUntil(lambda: conversation.state.snapshot().phase == "failed", timeout=SOON)
+    return conversation
+
+
+def test_what_was_typed_to_be_kept_is_of_one_recording(
+    open_shell: Callable[..., Shell], qtbot: Any, tmp_path: Path
+) -> None:
+    typed = RunOptions(
+        tmp_path / "a.wav",
+        enrol=("Ada",),
+        export=tmp_path / "out",
+        record=tmp_path / "talk.sdt",
+        models=ModelOptions(checkpoint=Path("nowhere")),
+    )
+    shell = open_shell(CommandLine(typed, frozenset({"path", "checkpoint", "export", "record"})))
+    shell.show(Conversation(typed))
+    shell.begin()
+    first = next_that_failed(shell, qtbot, None)
+    qtbot.waitUntil(shell.window.message_page.retry.isVisible, timeout=SOON)
+    shell.window.message_page.retry.click()
+    again = next_that_failed(shell, qtbot, first)
+    assert again.options == typed
+
+    shell.open_path(tmp_path / "b.wav")
+    run = next_that_failed(shell, qtbot, again).options
+    assert (run.enrol, run.export, run.record) == ((), None, None)
+    assert run.models == typed.models
+
+
+def test_a_recording_begun_in_the_window_is_the_one_that_is_kept(
+    open_shell: Callable[..., Shell], qtbot: Any, tmp_path: Path
+) -> None:
+    typed = RunOptions(LiveOptions(), export=tmp_path / "out")
+    shell = open_shell(CommandLine(typed, frozenset({"export"})))
+    shell.open_path(tmp_path / "a.wav")
+    first = next_that_failed(shell, qtbot, None)
+    assert first.options.export == typed.export
+    shell.open_path(tmp_path / "b.wav")
+    assert next_that_failed(shell, qtbot, first).options.export is None
+
+
 def test_a_model_that_is_fetched_shows_how_far_it_is_and_can_be_cancelled(
     open_shell: Callable[..., Shell], qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +265,38 @@ def test_a_file_dropped_on_the_window_is_opened_and_remembered(
     qtbot.waitUntil(lambda: shell.window.pages.currentWidget() is shell.start_page)
     qtbot.waitUntil(lambda: bool(shell.start_page.recent_buttons), timeout=SOON)
     assert "notes" in shell.start_page.recent_buttons[0].accessibleName()
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_trying_again_live_keeps_what_was_typed(
+    open_shell: Callable[..., Shell], qtbot: Any, tmp_path: Path, taken: bool
+) -> None:
+    record = tmp_path / "talk.sdt"
+    if taken:
+        record.mkdir()
+        (record / "session.json").touch()
+    typed = RunOptions(
+        LiveOptions(camera=None),
+        enrol=("Ada",),
+        export=tmp_path / "out",
+        record=record,
+        models=ModelOptions(checkpoint=Path("nowhere")),
+    )
+    given = frozenset({"camera", "checkpoint", "enrol", "export", "record"})
+    Settings().understand()
+    shell = open_shell(CommandLine(typed, given))
+    shell.start_live()
+    last = next_that_failed(shell, qtbot, None)
+    assert last.options.record == record
+    for _ in range(2):
+        qtbot.waitUntil(shell.window.message_page.retry.isVisible, timeout=SOON)
+        shell.window.message_page.retry.click()
+        last = next_that_failed(shell, qtbot, last)
+        run = last.options
+        assert (run.enrol, run.export) == (typed.enrol, typed.export)
+        assert run.record is not None
+        assert (run.record == record) is not taken
+        assert run.record.parent == record.parent
 
 
 def test_another_session_begins_only_when_the_one_before_has_ended(
