@@ -29,6 +29,8 @@ from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 
 FAILED = 2
 
+_MOST_PEOPLE = 9
+
 _LIVE = frozenset(
     {
         "microphone",
@@ -200,6 +202,11 @@ def _run(options: argparse.Namespace, given: frozenset[str]) -> int:
         from app.doctor import print_devices, print_diagnosis  # noqa: PLC0415
 
         return print_devices() if options.list_devices else print_diagnosis(models, live)
+    if len(options.enrol) > _MOST_PEOPLE:
+        raise UserFacingError(
+            f"--enrol has {len(options.enrol)} names: give at most {_MOST_PEOPLE}, as many people "
+            "as can be told apart."
+        )
     headless, why = _headless(options.headless or options.as_recorded)
     run = RunOptions(
         medium=live if recording is None else recording,
@@ -292,8 +299,10 @@ def _delay(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 9:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of speakers: give 1 to 9")
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_PEOPLE:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no number of speakers: give 1 to {_MOST_PEOPLE}"
+        )
     return int(text)
 
 

@@ -92,6 +92,16 @@ def test_a_number_of_speakers_that_is_none(complain: Complain) -> None:
     assert "'many'" in complain("--demo", "--speakers", "many")
 
 
+def test_more_people_to_introduce_than_can_be_told_apart(
+    complain: Complain, tmp_path: Path
+) -> None:
+    names = [f"Person {n}" for n in range(10)]
+    sentence = complain("--demo", "--record", str(tmp_path / "talk"), "--enrol", *names)
+    assert "--enrol" in sentence
+    assert "at most 9" in sentence
+    assert not (tmp_path / "talk.sdt").exists()
+
+
 def test_a_checkpoint_that_is_not_there(complain: Complain, tmp_path: Path) -> None:
     assert "nowhere" in complain("--demo", "--checkpoint", str(tmp_path / "nowhere"))
 
