@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--record",
         metavar="NAME",
-        type=Path,
+        type=_session_folder,
         help="keep sound, pictures and all that is made of them in the folder NAME.sdt",
     )
     parser.add_argument(
@@ -214,7 +214,7 @@ def _run(options: argparse.Namespace, given: frozenset[str]) -> int:
         speakers=options.speakers,
         enrol=tuple(options.enrol),
         export=options.export,
-        record=None if options.record is None else _session_folder(options.record),
+        record=options.record,
         models=models,
     )
     if options.as_recorded:
@@ -258,7 +258,10 @@ def _headless(asked: bool) -> tuple[bool, str | None]:
     return False, None
 
 
-def _session_folder(path: Path) -> Path:
+def _session_folder(text: str) -> Path:
+    path = Path(text)
+    if path.name in ("", ".."):
+        raise argparse.ArgumentTypeError(f"'{text}' has no name: give the recording one")
     return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 

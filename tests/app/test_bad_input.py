@@ -102,6 +102,15 @@ def test_more_people_to_introduce_than_can_be_told_apart(
     assert not (tmp_path / "talk.sdt").exists()
 
 
+@pytest.mark.parametrize("name", [".", "..", "/", ""])
+def test_a_recording_without_a_name(
+    complain: Complain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "--record" in complain("--demo", "--record", name)
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_checkpoint_that_is_not_there(complain: Complain, tmp_path: Path) -> None:
     assert "nowhere" in complain("--demo", "--checkpoint", str(tmp_path / "nowhere"))
 
