@@ -196,9 +196,12 @@ def _with(options: _Options, changes: Mapping[str, Any]) -> _Options:
 
 def _read(value: object, kind: type) -> Any:
     """``value`` as it comes from the file, mostly text, as ``kind``; None where it is none."""
+    # What has a comma in it, unquoted, comes as a list.
+    if not isinstance(value, bool | str | int | float):
+        return None
     if kind is bool:
         return {"true": True, "false": False, True: True, False: False}.get(value)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool):
         return None
     try:
         return kind(value)

@@ -570,6 +570,7 @@ def test_preferences_are_read_back_as_they_were_saved() -> None:
         "[General\ncamera=1=2\n\x00\x01",
         "[General]\ncamera=@Variant(\\0\\0\\0\\x7f)\nspeakers=@Rect(1 2 3 4)\nmicrophone=a, b\n"
         "recent=@Invalid()\nunderstood=maybe\n",
+        "record=a, b\ntwo_channels=true, true\nunderstood=true, true\n",
     ],
 )
 def test_a_broken_settings_file_gives_defaults(broken: str) -> None:
