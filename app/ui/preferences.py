@@ -91,7 +91,7 @@ class Preferences:
 
     @property
     def recordings_folder(self) -> Path:
-        return Path(self.recordings) if self.recordings else places.recordings_folder()
+        return _folder(self.recordings) if self.recordings else places.recordings_folder()
 
     def but(self, **changes: object) -> Preferences:
         """The same with a few changes."""
@@ -129,11 +129,18 @@ class Preferences:
         preferred = {
             "whisper": whisper,
             "text_encoder": self.text_encoder,
-            "checkpoint": Path(self.checkpoint) if self.checkpoint else DEFAULT_CHECKPOINT,
+            "checkpoint": _folder(self.checkpoint) if self.checkpoint else DEFAULT_CHECKPOINT,
             "device": self.device,
         }
         given = {name: value for name, value in preferred.items() if name not in line.given}
         return _with(line.run.models, {"language": self.language or None, **given})
+
+
+def _folder(typed: str) -> Path:
+    try:
+        return Path(typed).expanduser()
+    except RuntimeError:  # there is nobody of that name
+        return Path(typed)
 
 
 def new_session_folder(folder: Path) -> Path:

@@ -603,6 +603,14 @@ def test_what_was_typed_comes_before_what_was_chosen() -> None:
     assert kept.suffix == ".sdt"
 
 
+def test_a_tilde_stands_for_the_home_folder() -> None:
+    chosen = Preferences(recordings="~/talks", checkpoint="~/models/sdt")
+    assert chosen.recordings_folder == Path.home() / "talks"
+    run = chosen.live(CommandLine(RunOptions(LiveOptions())))
+    assert run.models.checkpoint == Path.home() / "models" / "sdt"
+    assert Preferences(recordings="~no-one/x").recordings_folder == Path("~no-one/x")
+
+
 @pytest.mark.usefixtures("qapp")
 def test_what_was_opened_last_is_remembered_and_what_is_gone_left_out(tmp_path: Path) -> None:
     files = [tmp_path / f"{n}.wav" for n in range(12)]
