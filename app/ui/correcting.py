@@ -297,7 +297,7 @@ class Corrector(QObject):
         for speaker, name in self._people:
             if utterance is not None and speaker != utterance.speaker:
                 request = Reassign(utterance.index, speaker)
-                menu.addAction(self._dot(speaker), name, partial(self._ask, request))
+                menu.addAction(self._dot(speaker), _literally(name), partial(self._ask, request))
         _say_if_empty(menu, "Nobody else has been heard")
 
     def _fill_merge(self, menu: QMenu, speaker: int | None) -> None:
@@ -305,7 +305,7 @@ class Corrector(QObject):
         for other, name in self._people:
             if speaker is not None and other != speaker:
                 request = Merge(speaker, other)
-                menu.addAction(self._dot(other), name, partial(self._ask, request))
+                menu.addAction(self._dot(other), _literally(name), partial(self._ask, request))
         _say_if_empty(menu, "Nobody else has been heard")
 
     def _fill_colours(self, menu: QMenu, speaker: int | None) -> None:
@@ -323,7 +323,7 @@ class Corrector(QObject):
         menu.clear()
         for mark in self.snapshot.marks:
             text = f"{clock(mark.time)} {mark.note}".strip()
-            menu.addAction(text, partial(self._ask, Unmark(mark.number)))
+            menu.addAction(_literally(text), partial(self._ask, Unmark(mark.number)))
 
     def _choose_colour(self, speaker: int) -> None:
         assert self._theme is not None
@@ -440,6 +440,11 @@ class Corrector(QObject):
 
 def _name(action: QAction, verb: str, what: str | None) -> None:
     action.setText(f"&{verb} {what}" if what else f"&{verb}")
+
+
+def _literally(text: str) -> str:
+    """What a menu shows as ``text``: & would begin a shortcut, a tab what stands at the right."""
+    return text.replace("&", "&&").replace("\t", " ")
 
 
 def _say_if_empty(menu: QMenu, sentence: str) -> None:

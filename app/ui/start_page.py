@@ -101,7 +101,8 @@ class StartPage(QScrollArea):
 
     def _recent_button(self, path: Path) -> QPushButton:
         kind = "Session" if path.suffix == SUFFIX else "Recording"
-        button = QPushButton(f"{path.stem}   ·   {path.parent}")
+        # A single & would make a shortcut of what follows it.
+        button = QPushButton(f"{path.stem}   ·   {path.parent}".replace("&", "&&"))
         button.setObjectName("link")
         button.setToolTip(f"Open {path}")
         button.setAccessibleName(f"{kind} {path.stem} in {path.parent}")

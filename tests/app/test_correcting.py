@@ -242,6 +242,30 @@ def test_the_present_is_marked_with_a_note(desk: Desk) -> None:
     assert not window.lanes.marks
 
 
+def test_menus_show_names_and_notes_as_they_were_written(desk: Desk) -> None:
+    corrector = desk.window.corrector
+    desk.choose_row(1)
+    desk.press(Qt.Key.Key_F2)
+    desk.write("Ann & Bob")
+    desk.wait(lambda: desk.now.speakers[1] == "Ann & Bob")
+    desk.press(Qt.Key.Key_M)
+    desk.write("Q&A\tbegins")
+    desk.wait(lambda: len(desk.now.marks) == 1)
+    desk.choose_row(0)
+    menus = {
+        "Merge into": corrector.speaker_menu(0),
+        "Reassign to": corrector.utterance_menu(0),
+        "Remove a marker": desk.window.corrector_menu,
+    }
+    shown = []
+    for title, menu in menus.items():
+        submenu = entry(menu, title).menu()
+        assert isinstance(submenu, QMenu)
+        submenu.aboutToShow.emit()
+        shown += [action.text() for action in submenu.actions()]
+    assert shown == ["Ann && Bob", "Ann && Bob", "0:32 Q&&A begins"]
+
+
 def test_why_says_where_it_looked_and_goes_there(desk: Desk) -> None:
     window = desk.window
     desk.choose_row(6)

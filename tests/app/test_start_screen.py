@@ -299,6 +299,15 @@ def test_trying_again_live_keeps_what_was_typed(
         assert run.record.parent == record.parent
 
 
+def test_a_recent_recording_is_shown_by_its_whole_name(
+    open_shell: Callable[..., Shell], tmp_path: Path
+) -> None:
+    page = open_shell().start_page
+    page.show_recent([tmp_path / "R&D.mp4"])
+    assert page.recent_buttons[0].text().startswith("R&&D ")
+    assert page.recent_buttons[0].shortcut().isEmpty()
+
+
 def test_another_session_begins_only_when_the_one_before_has_ended(
     open_shell: Callable[..., Shell], qtbot: Any, tmp_path: Path
 ) -> None:
