@@ -56,7 +56,8 @@ class MainWindow(QMainWindow):
     """Shows a session while it happens and stays open afterwards.
 
     Everything comes by polling the conversation; the window never waits for its engine.
-    ``on_close`` is called once, when the window closes. ``path_dropped`` carries what was dropped
+    ``may_close`` says whether it closes when it is asked to, and ``on_close`` is called once, when
+    it does. ``path_dropped`` carries what was dropped
     on the window, ``colours_chosen`` which colours were chosen.
     """
 
@@ -67,6 +68,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.conversation: Conversation | None = None
         self.start_page: StartPage | None = None
+        self.may_close: Callable[[], bool] = lambda: True
         self._on_close: Callable[[], None] | None = on_close
         font = self.font()
         font.setPointSizeF(max(_SMALLEST_TYPE, font.pointSizeF()))
@@ -182,6 +184,9 @@ class MainWindow(QMainWindow):
             self._clear()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        if not self.may_close():
+            event.ignore()
+            return
         self.bridge.stop()
         if self.conversation is not None:
             self.conversation.close()

@@ -68,10 +68,10 @@ def run_window(
     if screenshot_at is not None:
         window.bridge.session_changed.connect(_Screenshot(window, *screenshot_at))
     if close_when_ended:
-        window.bridge.session_changed.connect(lambda now: window.close() if _over(now) else None)
+        window.bridge.session_changed.connect(lambda now: shell.quit() if _over(now) else None)
     window.show()
     app.processEvents()
-    interrupt = signal.signal(signal.SIGINT, lambda *_: window.close())
+    interrupt = signal.signal(signal.SIGINT, lambda *_: shell.quit())
     try:
         if not closed.is_set():  # nobody closed it while it was being painted
             shell.begin()

@@ -45,6 +45,7 @@ class Shell(QObject):
         super().__init__(window)
         self.window = window
         self.exit_code = 0
+        self._quits = False
         self._line = line
         self._settings = settings
         self.devices = DevicesHere()
@@ -79,6 +80,7 @@ class Shell(QObject):
         window.message_page.left.connect(self.leave)
         window.message_page.again.connect(self._try_again)
         window.bridge.session_changed.connect(self._follow)
+        window.may_close = self._may_close
         window.use_colours(self._preferences.colours)
 
     # --- Beginning and ending ----------------------------------------------------------------
@@ -142,6 +144,11 @@ class Shell(QObject):
         """The same, unless somebody wants to keep what would be lost."""
         self._after_this(self.show_start)
 
+    def quit(self) -> None:
+        """Close the window, and ask nothing."""
+        self._quits = True
+        self.window.close()
+
     def close(self) -> None:
         """End everything, because the window has closed."""
         self._timer.stop()
@@ -161,10 +168,23 @@ class Shell(QObject):
 
     def _after_this(self, then: Callable[[], None]) -> None:
         """Leave what is shown, and go on with ``then``; ask first where something would be lost."""
-        conversation = self.window.conversation
-        if conversation is None or not _would_be_lost(conversation):
+        if self._would_lose_something:
+            self._ask_first(lambda: self._leave_for(then))
+        else:
             self._leave_for(then)
-            return
+
+    def _may_close(self) -> bool:
+        if self._quits or not self._would_lose_something:
+            return True
+        self._ask_first(self.quit)
+        return False
+
+    @property
+    def _would_lose_something(self) -> bool:
+        conversation = self.window.conversation
+        return conversation is not None and _would_be_lost(conversation)
+
+    def _ask_first(self, leave: Callable[[], None]) -> None:
         question = QMessageBox(self.window)
         question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         question.setWindowTitle("Leave this session?")
@@ -172,9 +192,9 @@ class Shell(QObject):
         question.setInformativeText(
             "Once you leave it, its words and labels are gone. Export it first if you want them."
         )
-        leave = question.addButton("&Leave", QMessageBox.ButtonRole.AcceptRole)
+        agree = question.addButton("&Leave", QMessageBox.ButtonRole.AcceptRole)
         question.addButton("&Stay", QMessageBox.ButtonRole.RejectRole)
-        leave.clicked.connect(lambda: self._leave_for(then))
+        agree.clicked.connect(leave)
         question.open()
 
     def _leave_for(self, then: Callable[[], None]) -> None:

@@ -75,7 +75,7 @@ def open_shell(qtbot: Any, devices: list[FakeDevice]) -> Iterator[Callable[..., 
 
     yield open_
     for shell in opened:
-        shell.window.close()
+        shell.quit()
         shell.close()
         assert shell.join(30.0)
     opened.clear()
@@ -345,6 +345,40 @@ def test_a_live_conversation_is_not_thrown_away_unasked(
     leave = next(b for b in question.buttons() if "eave" in b.text())
     leave.click()
     qtbot.waitUntil(lambda: shell.window.pages.currentWidget() is shell.start_page)
+    assert conversation.stopping.is_set()
+
+
+def test_closing_the_window_does_not_throw_a_live_conversation_away_unasked(
+    open_shell: Callable[..., Shell], qtbot: Any
+) -> None:
+    shell = open_shell()
+    conversation = held(session(until=40.0), RunOptions(LiveOptions()))
+    shell.show(conversation)
+    shell.begin()
+    for button in ("&Stay", "&Leave"):
+        qtbot.keyClick(shell.window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
+        assert shell.window.isVisible()
+        assert not conversation.stopping.is_set()
+        question: QMessageBox = dialog_of(shell.window, QMessageBox)
+        next(b for b in question.buttons() if b.text() == button).click()
+    assert not shell.window.isVisible()
+    assert conversation.stopping.is_set()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_kept_anyway_and_whoever_interrupts_close_the_window_at_once(
+    open_shell: Callable[..., Shell], tmp_path: Path, kept: bool
+) -> None:
+    shell = open_shell()
+    run = RunOptions(LiveOptions(), export=tmp_path if kept else None)
+    conversation = held(session(until=40.0), run)
+    shell.show(conversation)
+    shell.begin()
+    if kept:
+        shell.window.close()
+    else:
+        shell.quit()
+    assert not shell.window.isVisible()
     assert conversation.stopping.is_set()
 
 
