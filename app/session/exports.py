@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
+import secrets
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +29,7 @@ COLUMNS = (
     *(f"p_{emotion}" for emotion in EMOTIONS),
     *(f"gate_{modality}" for modality in MODALITIES),
     *(f"student_{modality}" for modality in MODALITIES),
+    "unsure",
 )
 
 
@@ -72,7 +73,10 @@ def export_file(session: LoggedSession, format_: str, path: Path) -> None:
 
 
 def table(snapshot: Snapshot) -> str:
-    """CSV, a row an utterance; probabilities in MELD order, a missing student's label is empty."""
+    """CSV, a row an utterance; probabilities in MELD order, a missing student's label is empty.
+
+    ``emotion`` is the likeliest one also where the answer is called unsure.
+    """
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
@@ -135,6 +139,7 @@ def _row(u: LabelledUtterance, snapshot: Snapshot) -> list[str]:
         *(f"{p:.4f}" for p in reading.fused),
         *(f"{gate:.4f}" for gate in reading.gates),
         *("" if student is None else _winner(student) for student in students),
+        "true" if u.unsure else "false",
     ]
 
 
@@ -150,6 +155,7 @@ def _fields(u: LabelledUtterance, snapshot: Snapshot) -> dict[str, object]:
         "emotion": u.emotion,
         "confidence": u.confidence,
         "was": u.was,
+        "unsure": u.unsure,
         "fused": dict(zip(EMOTIONS, reading.fused, strict=True)),
         "students": {
             modality: None if student is None else dict(zip(EMOTIONS, student, strict=True))
@@ -170,7 +176,8 @@ def _token(text: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     """Put ``text`` at ``path`` in one step, so that nobody ever meets half a file."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not made of the name, which may already be as long as a name can be.
+    draft = path.with_name(f".{secrets.token_hex(8)}")
     try:
         # A log may hold half of a surrogate pair, which UTF-8 has no bytes for.
         draft.write_bytes(text.encode("utf-8", "replace"))

@@ -33,7 +33,8 @@ def _spoken(u: LabelledUtterance, name: str) -> str:
 
 
 def _label(u: LabelledUtterance) -> str:
-    return f"{u.emotion} {u.confidence:.0%}"
+    said = f"{u.emotion} {u.confidence:.0%}"
+    return f"unsure ({said})" if u.unsure else said
 
 
 def _line(text: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from app.events import (
     SpeakerFound,
     SpeakerRenamed,
     UtteranceCorrected,
+    UtteranceLabelled,
     UtteranceReassigned,
 )
 from app.session import exports
@@ -105,6 +107,31 @@ def test_every_line_of_the_json_lines_tells_all_of_an_utterance(logged: Path) ->
         4: "joy",
         9: "anger",
     }
+
+
+def test_an_unsure_answer_is_unsure_in_every_format_that_has_labels(tmp_path: Path) -> None:
+    sure = one_utterance("hello")
+    label = sure[-1]
+    assert isinstance(label, UtteranceLabelled)
+    doubtful = [*sure[:-1], replace(label, reading=replace(label.reading, unsure=True))]
+    for story, unsure in ((sure, False), (doubtful, True)):
+        session = read_session(write_log(tmp_path / str(unsure), story))
+        made = {name: make(session) for name, (_, make) in FORMATS.items()}
+        row = next(csv.DictReader(made["csv"].splitlines()))
+        assert row["unsure"] == str(unsure).lower()
+        assert json.loads(made["jsonl"])["unsure"] is unsure
+        emotion = row["emotion"]
+        for subtitles in (made["srt"], made["vtt"]):
+            assert (f"[unsure ({emotion} " in subtitles) is unsure
+            assert (f"[{emotion} " in subtitles) is not unsure
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
+    session = read_session(write_log(tmp_path / "s", one_utterance("hello")))
+    path = tmp_path / f"{'n' * 250}.csv"
+    exports.export_file(session, "csv", path)
+    assert "hello" in path.read_text(encoding="utf-8")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_subtitles_read_back_to_the_same_times_and_words(logged: Path) -> None:
