@@ -179,6 +179,6 @@ def print_results(snapshot: Snapshot, console: Console) -> None:
 
 
 def clock_time(seconds: float) -> str:
-    """Minutes and seconds."""
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}:{rest:04.1f}"
+    """Minutes and seconds, to a tenth."""
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    return f"{minutes}:{tenths / 10:04.1f}"

@@ -11,6 +11,7 @@ import pytest
 
 from app.assets import ASSETS, DEMO_MEDIA
 from app.cli import main
+from app.terminal import clock_time
 from live_features.clocks import VirtualClock
 from live_features.media import SAMPLE_RATE, AudioBlock
 from live_features.sources.recording import RecordingSource
@@ -76,3 +77,12 @@ def test_without_a_display_the_same_command_runs_headless_and_says_so(
     shown = capsys.readouterr()
     assert "no display" in shown.err
     assert "No speech was found" in shown.out
+
+
+def test_a_time_is_rounded_before_it_is_cut_into_minutes() -> None:
+    assert [clock_time(s) for s in (0.0, 59.94, 59.97, 125.3)] == [
+        "0:00.0",
+        "0:59.9",
+        "1:00.0",
+        "2:05.3",
+    ]
