@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.events import Event, SessionStarted, UtteranceLabelled
+from app.events import Event, SessionEnded, SessionStarted, UtteranceLabelled
 from app.session.event_file import EventFile
 from app.session.log import EVENTS
 from app.state import SessionState, Snapshot
@@ -18,7 +18,8 @@ class LoggedSession:
 
     ``delays`` are the seconds from the end of speech to the label, an utterance each, and empty
     unless the session kept pace with a real clock. ``torn`` says that the last line of the log was
-    cut off and left out; ``redacted`` that words and names have been taken out.
+    cut off and left out; ``redacted`` that words and names have been taken out. ``ended`` is the
+    second at which it ended, None where it goes on or was cut off.
     """
 
     snapshot: Snapshot
@@ -26,12 +27,19 @@ class LoggedSession:
     delays: tuple[float, ...]
     torn: bool
     redacted: bool = False
+    ended: float | None = None
 
     @property
     def duration(self) -> float:
-        """Seconds of the session: of the recording where known, else to the last word."""
-        heard = max((u.end for u in self.snapshot.utterances), default=0.0)
-        return max(heard, self.started.duration or 0.0)
+        """Seconds of the session, or, where it did not end, to the last thing that is known of."""
+        return max(self.eventful, self.ended or 0.0)
+
+    @property
+    def eventful(self) -> float:
+        """Seconds in which there is anything to show: the recording, words, marks and pauses."""
+        now = self.snapshot
+        moments = (*(u.end for u in now.utterances), *(m.time for m in now.marks), *now.pauses)
+        return max(*moments, self.started.duration or 0.0, 0.0)
 
 
 class Notes:
@@ -40,6 +48,7 @@ class Notes:
     def __init__(self) -> None:
         self._started: SessionStarted | None = None
         self._delays: list[float] = []
+        self._ended: float | None = None
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -47,12 +56,15 @@ class Notes:
                 self._started = event
             case UtteranceLabelled() if self._started is not None and self._started.speed == 1.0:
                 self._delays.append(event.emitted_at - event.media_time)
+            case SessionEnded():
+                self._ended = event.media_time
 
     def session(self, snapshot: Snapshot, *, torn: bool = False) -> LoggedSession | None:
         """What has been so far, None where nothing has begun; from any thread."""
         if self._started is None:
             return None
-        return LoggedSession(snapshot, self._started, tuple(self._delays), torn)
+        delays = tuple(self._delays)
+        return LoggedSession(snapshot, self._started, delays, torn, ended=self._ended)
 
 
 def read_session(folder: Path) -> LoggedSession:

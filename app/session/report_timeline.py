@@ -29,6 +29,7 @@ class _System:
 
     start: float
     end: float
+    is_last: bool
 
     def x(self, time: float) -> float:
         share = (min(max(time, self.start), self.end) - self.start) / (self.end - self.start)
@@ -36,6 +37,9 @@ class _System:
 
     def shows(self, u: LabelledUtterance) -> bool:
         return u.start < self.end and u.end > self.start
+
+    def holds(self, time: float) -> bool:
+        return self.start <= time < self.end or (self.is_last and time == self.end)
 
 
 def timeline(session: LoggedSession) -> str:
@@ -71,10 +75,11 @@ def opinion(probabilities: Sequence[float] | None) -> str:
 
 
 def _systems(session: LoggedSession) -> list[_System]:
-    duration = session.duration
-    if duration <= _SYSTEM:
-        return [_System(0.0, max(10.0, 10.0 * math.ceil(duration / 10.0)))]
-    return [_System(_SYSTEM * n, _SYSTEM * (n + 1)) for n in range(math.ceil(duration / _SYSTEM))]
+    shown = session.eventful
+    if shown <= _SYSTEM:
+        return [_System(0.0, max(10.0, 10.0 * math.ceil(shown / 10.0)), is_last=True)]
+    count = math.ceil(shown / _SYSTEM)
+    return [_System(_SYSTEM * n, _SYSTEM * (n + 1), n == count - 1) for n in range(count)]
 
 
 def _drawing(
@@ -101,12 +106,10 @@ def _drawing(
     parts += (
         _mark(system.x(mark.time), mark.note, bottom)
         for mark in snapshot.marks
-        if system.start <= mark.time < system.end
+        if system.holds(mark.time)
     )
     parts += (
-        _mark(system.x(time), "paused", bottom)
-        for time in snapshot.pauses
-        if system.start <= time < system.end
+        _mark(system.x(time), "paused", bottom) for time in snapshot.pauses if system.holds(time)
     )
     return (
         f'<svg class="system" viewBox="0 0 {_WIDTH:g} {bottom + _AXIS:g}" role="group" '

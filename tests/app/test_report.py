@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from app.assets import DEFAULT_CHECKPOINT
-from app.events import Event, SessionPaused, SessionStarted, SpeakerColoured, UtteranceLabelled
+from app.events import (
+    Event,
+    MarkerPlaced,
+    SessionEnded,
+    SessionPaused,
+    SessionStarted,
+    SpeakerColoured,
+    UtteranceLabelled,
+)
 from app.session.logged import read_session
 from app.session.redaction import redacted
 from app.session.report import report
@@ -215,6 +223,22 @@ def test_an_hour_goes_on_from_system_to_system(tmp_path: Path) -> None:
     systems = [attrs for tag, attrs in read.elements if attrs.get("class") == "system"]
     assert len(systems) == 30
     assert systems[-1]["aria-label"] == "From 58:00 to 1:00:00"
+
+
+def test_what_comes_after_the_last_word_is_in_the_report(tmp_path: Path) -> None:
+    started, *said = one_utterance("hello")
+    assert isinstance(started, SessionStarted)
+    live = [
+        replace(started, duration=None),
+        *said,
+        MarkerPlaced(media_time=240.0, marker=0, note="the important moment"),
+        SessionEnded(media_time=600.0, reason="stopped", utterances=1),
+    ]
+    told = page(tmp_path / "live", live)
+    assert told.said.count("the important moment") == 1
+    assert "Length 10:00" in told.said
+    # Where nothing is any more, nothing is drawn.
+    assert sum(attrs.get("class") == "system" for _, attrs in told.elements) == 2
 
 
 def test_the_card_is_that_of_the_checkpoint_that_read_the_session(tmp_path: Path) -> None:
