@@ -17,12 +17,12 @@ from rich.table import Table
 from app.assets import ASSETS
 from app.confusion_picture import confusion_png
 from app.models import resolve_device
-from app.options import DEVICES
+from app.options import DEVICES, INTERRUPTED
 from live_features.errors import UserFacingError
 from sdt_model.checkpoints import Checkpoint, load_checkpoint
 from sdt_model.config import MODALITIES
 from sdt_model.corpora import read_public_pickle
-from sdt_model.dialogues import Dialogue, load_dialogues
+from sdt_model.dialogues import Dialogue, load_classes, load_dialogues
 from sdt_model.errors import SDTError
 from sdt_model.evaluation import (
     Context,
@@ -74,7 +74,9 @@ class _Report:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status: 0, or 2 after one sentence on standard error."""
+    """Entry point; returns the exit status: 0, or after one sentence on standard error 2, 130 when
+    interrupted.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     console = Console()
@@ -86,12 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checkpoint = load_checkpoint(options.checkpoint)
         dialogues = [
             checkpoint.statistics.standardise_dialogue(dialogue)
-            for dialogue in _read(options.features)
+            for dialogue in _read(options.features, checkpoint.config.classes)
         ]
         with console.status("Evaluating"):
             report = _evaluate(
                 checkpoint, dialogues, _CONTEXTS[options.context], resolve_device(options.device)
             )
+        # Shown before anything is written, so that a bad place for it does not cost the figures.
+        _print(report, checkpoint.config.classes, console)
         if options.json:
             text = json.dumps(_as_json(report, checkpoint, options), indent=2, ensure_ascii=False)
             write_atomically(options.json, f"{text}\n".encode())
@@ -104,7 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UserFacingError, SDTError) as error:
         print(f"sdt-evaluate: {error}", file=sys.stderr)
         return 2
-    _print(report, checkpoint.config.classes, console)
+    except KeyboardInterrupt:
+        print("sdt-evaluate: stopped", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
@@ -125,11 +131,25 @@ def _check_card(data: Path, cache: Path, console: Console) -> int:
     return 1
 
 
-def _read(path: Path) -> Sequence[Dialogue]:
-    """The dialogues of a store, or the test split of a public feature file."""
+def _read(path: Path, classes: Sequence[str]) -> Sequence[Dialogue]:
+    """The dialogues of a store, or the test split of a public file, labelled by ``classes``.
+
+    Raises:
+        SDTError: the file cannot be read.
+        UserFacingError: its labels are of other classes.
+    """
+    dialogues: Sequence[Dialogue]
     if path.suffix.lower() in (".pkl", ".pickle"):
-        return read_public_pickle(path).test
-    return load_dialogues(path)
+        corpus = read_public_pickle(path)
+        dialogues, named = corpus.test, corpus.classes
+    else:
+        dialogues, named = load_dialogues(path), load_classes(path) or tuple(classes)
+    if named != tuple(classes):
+        raise UserFacingError(
+            f"The labels in {path} are {', '.join(named)}, those of the checkpoint "
+            f"{', '.join(classes)}: choose a checkpoint that was trained on the same classes."
+        )
+    return dialogues
 
 
 def _evaluate(

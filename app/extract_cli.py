@@ -18,6 +18,7 @@ from rich.table import Table
 from app.assets import WRITTEN_ADAPTER
 from app.corpus_features import MeasuredCorpus, Skipped
 from app.models import resolve_device, text_adapter
+from app.options import INTERRUPTED
 from live_features import weights
 from live_features.corpora import read_iemocap, read_meld
 from live_features.errors import UserFacingError
@@ -30,7 +31,6 @@ from sdt_model.files import write_atomically
 _READERS = {"meld": read_meld, "iemocap": read_iemocap}
 _WORK = "work"
 _SKIPPED = "skipped.csv"
-_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("sdt-extract: stopped; the same command goes on from here", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     return 0
 
 

@@ -10,6 +10,9 @@ from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
+INTERRUPTED = 130
+"""The exit status of a command that Ctrl-C ended."""
+
 BEST_WHISPER = "auto"
 """The largest Whisper size on this machine that keeps up with talk."""
 

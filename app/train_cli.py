@@ -24,16 +24,20 @@ from app.feature_training import (
     train_on_features,
 )
 from app.models import resolve_device
-from app.options import DEVICES
+from app.options import DEVICES, INTERRUPTED
 from live_features.errors import UserFacingError
 from sdt_model.config import FUSIONS, MODALITIES, SDTConfig
 from sdt_model.errors import SDTError
 from sdt_model.presets import PRESETS, Preset
 from sdt_model.training import TrainingOptions
 
+_HIGHEST_SEED = 2**32 - 1
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status: 0, or 2 after one sentence on standard error."""
+    """Entry point; returns the exit status: 0, or after one sentence on standard error 2, 130 when
+    interrupted.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(given)
     train = _train_default if options.recipe == "default" else _train_on_features
@@ -42,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UserFacingError, SDTError) as error:
         print(f"sdt-train: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("sdt-train: stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
@@ -110,7 +117,7 @@ def _config(preset: SDTConfig, options: argparse.Namespace) -> SDTConfig:
         unimodal_gates="unimodal-gates" not in options.without,
         fusion=options.fusion,
         modalities=tuple(m for m in MODALITIES if m in options.modalities),
-        hidden=options.hidden or preset.hidden,
+        hidden=preset.hidden if options.hidden is None else options.hidden,
     )
 
 
@@ -160,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     default.add_argument(
         "--cache", type=Path, default=Path(".runs"), help="features and unfinished trainings"
     )
-    default.add_argument("--seed", type=int, default=0)
+    default.add_argument("--seed", type=_seed, default=0)
     for name in PRESETS:
         paper = recipes.add_parser(name, help=f"the paper's model on the public {name} features")
         paper.add_argument("--features", type=Path, required=True, help="the public feature file")
@@ -227,6 +234,8 @@ def _add_training(parser: argparse.ArgumentParser, usual: str) -> None:
 def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
+    if int(text) > _HIGHEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text} is above the highest seed, {_HIGHEST_SEED}")
     return int(text)
 
 

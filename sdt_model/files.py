@@ -21,6 +21,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises :class:`SDTError` when the file cannot be written.
     """
+    if not path.name:
+        raise SDTError(f"{path} is a folder: name a file")
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -74,8 +75,8 @@ class TrainingOptions:
             raise SDTError("the training option patience must be at least 1")
         if self.average_decay is not None and not 0 <= self.average_decay < 1:
             raise SDTError("the training option average_decay must be at least 0 and below 1")
-        if self.learning_rate <= 0:
-            raise SDTError("the training option learning_rate must be above 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise SDTError("the training option learning_rate must be a number above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,11 @@ def fit(
     run = _fingerprint(model, train, dev, options)
     if resume is not None and resume.exists():
         history, best_weights = _load_state(resume, run, model, average, optimiser)
+        if len(history) > options.epochs:
+            raise SDTError(
+                f"{resume} has been trained for {len(history)} epochs already: ask for at least as "
+                "many, or delete it"
+            )
 
     epochs = range(len(history) + 1, options.epochs + 1)
     for epoch in track(epochs, "Training", disable=not show_progress):

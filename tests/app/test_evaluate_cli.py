@@ -129,9 +129,21 @@ def test_what_is_wrong_is_told_in_one_sentence(
     assert "expects text features of 12 values" in complaint(features=other)
     save_dialogues(other, [replace(dialogue, labels=dialogue.labels + 7) for dialogue in test])
     assert "the model has 7 classes" in complaint(features=other)
+    save_dialogues(other, test, tuple("abcdefg"))
+    assert "labels in" in complaint(features=other)
     assert "no checkpoint folder" in complaint("--checkpoint", tmp_path / "nowhere")
-    assert "cannot be written" in complaint("--json", other / "figures.json")
     assert "no device 'tpu'" in complaint("--device", "tpu")
+
+
+def test_a_bad_place_for_figures_does_not_cost_them(
+    material: Material, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place, complaint in ((material.store / "figures.json", "cannot be written"), (".", "file")):
+        assert run(material, "--json", place) == 2
+        told = capsys.readouterr()
+        assert "weighted F1" in told.out
+        assert complaint in told.err
+        assert len(told.err.strip().splitlines()) == 1
 
 
 def test_the_card_needs_the_corpora(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from app import train_cli
+from app import evaluate_cli, train_cli
 from app.feature_training import (
     PAPER_PROTOCOL,
     VALIDATION_SELECTED,
@@ -20,10 +21,12 @@ from app.feature_training import (
     train_on_features,
     unstandardised,
 )
+from app.options import INTERRUPTED
 from sdt_model.checkpoints import load_checkpoint
 from sdt_model.config import SDTConfig
 from sdt_model.corpora import read_public_pickle
 from sdt_model.dialogues import collate, load_dialogues, save_dialogues
+from sdt_model.errors import SDTError
 from sdt_model.evaluation import evaluate
 from sdt_model.model import SDT
 from sdt_model.presets import PRESETS, Preset
@@ -184,6 +187,30 @@ def test_a_killed_training_goes_on_to_the_same_figures(tmp_path: Path) -> None:
     assert train(tmp_path, epochs=4, name="unsaved") == whole
 
 
+def test_a_longer_training_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:
+    write_public_pickle(tmp_path / "features.pkl")
+    train(tmp_path, epochs=3)
+    with pytest.raises(SDTError, match="3 epochs already"):
+        train(tmp_path, epochs=2)
+
+
+@pytest.mark.parametrize("command", [train_cli, evaluate_cli])
+def test_an_interruption_is_told_in_one_sentence(
+    command: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_cli, "public_material", interrupted)
+    monkeypatch.setattr(evaluate_cli, "load_checkpoint", interrupted)
+    recipe = ["meld", "--out", "out"] if command is train_cli else ["--checkpoint", "out"]
+    assert command.main([*recipe, "--features", str(tmp_path)]) == INTERRUPTED
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     write_public_pickle(tmp_path / "features.pkl")
     card = train(tmp_path, epochs=1)
@@ -224,6 +251,8 @@ def test_what_is_wrong_is_told_in_one_sentence(
     write_public_pickle(features, "iemocap")
     assert "run sdt-train iemocap" in complaint("meld", features)
     assert "epochs must be at least 1" in complaint("iemocap", features, "--epochs", 0)
+    assert "learning_rate" in complaint("iemocap", features, "--learning-rate", "nan")
+    assert "hidden" in complaint("iemocap", features, "--hidden", 0)
     assert "no device 'tpu'" in complaint("iemocap", features, "--device", "tpu")
 
     states = tmp_path / "states"
@@ -234,5 +263,6 @@ def test_what_is_wrong_is_told_in_one_sentence(
     assert "is damaged" in complaint("iemocap", features, "--resume-dir", states)
     assert not (tmp_path / "out").exists()
 
-    with pytest.raises(SystemExit, match="2"):
-        sdt_train("iemocap", "--features", features, "--out", tmp_path, "--seeds", "-1")
+    for seed in ("-1", "99999999999999999999"):
+        with pytest.raises(SystemExit, match="2"):
+            sdt_train("iemocap", "--features", features, "--out", tmp_path, "--seeds", seed)
