@@ -153,10 +153,19 @@ class MeasuredCorpus:
             (u.name, u.speaker, u.start, None if math.isinf(u.end) else u.end)
             for u in recording.utterances
         ]
-        return json.dumps({"networks": self._networks, "utterances": spans})
+        # A clip that was cut off, and copied again since, is another one.
+        sizes = [_size(path) for path in (recording.sound, recording.pictures)]
+        return json.dumps({"networks": self._networks, "utterances": spans, "bytes": sizes})
 
     def _stored(self, recording: CorpusRecording) -> tuple[Measured, ...] | None:
         return load_measured(self._file(recording), self._made_of(recording))
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def embed_dialogue(encode: Encode, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -37,7 +37,7 @@ from live_features.transcription import Transcriber
 from live_features.turns import SpeakerSegmentation, TurnFinder
 from live_features.voice_activity import VoiceActivityDetector
 from live_features.voices import ACOUSTIC_SIZE, VoiceEncoder
-from live_features.weights import DEFAULT_TEXT_ENCODER, DEFAULT_WHISPER
+from live_features.weights import DEFAULT_WHISPER
 from sdt_model.checkpoints import Checkpoint, load_checkpoint
 from sdt_model.errors import SDTError
 
@@ -141,7 +141,7 @@ def load_text_encoder(options: ModelOptions, device: str) -> TextEncoder:
 
 def text_adapter(text_encoder: str, shipped: Path) -> Path | None:
     """``shipped``, if it was made for this text encoder: only the default one has adapters."""
-    return shipped if text_encoder == DEFAULT_TEXT_ENCODER else None
+    return shipped if weights.is_default_text_encoder(text_encoder) else None
 
 
 def resolve_device(name: str) -> str:

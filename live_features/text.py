@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
@@ -71,7 +72,7 @@ def load_encoder(weights: Weights) -> tuple[Any, Any]:
             use_safetensors=True,
             dtype=torch.float32,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserFacingError(
             f"The text encoder in {weights.folder} cannot be loaded ({reason}): choose a "

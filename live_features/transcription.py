@@ -300,14 +300,17 @@ class Transcriber:
 
 def _load(weights: Weights, device: str, threads: int) -> WhisperModel:
     """A model that has computed something: missing libraries show when they are first needed."""
-    whisper = WhisperModel(
-        str(weights.folder),
-        device=device,
-        compute_type="int8" if device == "cpu" else "float16",
-        cpu_threads=threads,
-        num_workers=_AT_ONCE,
-        local_files_only=True,
-    )
+    try:
+        whisper = WhisperModel(
+            str(weights.folder),
+            device=device,
+            compute_type="int8" if device == "cpu" else "float16",
+            cpu_threads=threads,
+            num_workers=_AT_ONCE,
+            local_files_only=True,
+        )
+    except Exception as error:  # a damaged tokenizer.json raises nothing more special
+        raise ValueError(str(error)) from error
     silence = whisper.feature_extractor(np.zeros(SAMPLE_RATE, np.float32))
     encoded = whisper.encode(pad_or_trim(silence, SHORTENED.frames(silence.shape[-1])))
     tokenizer = Tokenizer(whisper.hf_tokenizer, whisper.model.is_multilingual, "transcribe", "en")

@@ -187,6 +187,11 @@ def whisper_sizes_here() -> list[str]:
     return sorted(best, key=lambda name: models[name].stat().st_size)
 
 
+def is_default_text_encoder(name_or_path: str) -> bool:
+    """Whether :func:`text_encoder` gives the default encoder for it, by its short or full name."""
+    return name_or_path.removeprefix("sentence-transformers/") == DEFAULT_TEXT_ENCODER
+
+
 def text_encoder(
     name_or_path: str = DEFAULT_TEXT_ENCODER,
     *,
@@ -202,8 +207,7 @@ def text_encoder(
     """
     if folder := _explicit(name_or_path, "text encoder", needs=("model.safetensors",)):
         return folder
-    name = name_or_path.removeprefix("sentence-transformers/")
-    if name == DEFAULT_TEXT_ENCODER and (found := MINILM.locate()):
+    if is_default_text_encoder(name_or_path) and (found := MINILM.locate()):
         return found
     repository = name_or_path if "/" in name_or_path else f"sentence-transformers/{name_or_path}"
     from huggingface_hub import snapshot_download  # noqa: PLC0415

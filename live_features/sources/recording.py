@@ -158,10 +158,22 @@ def _examine(path: Path, channels: int | None, name: str) -> _Contents:
         videos = [
             s for s in container.streams.video if not s.disposition & Disposition.attached_pic
         ]
-        streams = [s for s in (container.streams.best("audio"), *videos[:1]) if s is not None]
-        if not streams:
+        best = container.streams.best("audio")
+        # The best of the tracks may be one that this FFmpeg cannot decode, beside others it can.
+        sounds = sorted(container.streams.audio, key=lambda stream: stream != best)
+        if not (videos or sounds):
             raise UserFacingError(
                 f"{path.name} has neither sound nor pictures; choose an audio or a video file."
+            )
+        streams = [
+            stream
+            for tracks in (sounds, videos)
+            if (stream := next((s for s in tracks if s.codec_context is not None), None))
+        ]
+        if not streams or (sounds and streams[0].type != "audio"):
+            raise UserFacingError(
+                f"The {'sound' if sounds else 'picture'} of {path.name} is in a format that cannot "
+                "be decoded here; convert it, for example to mp4."
             )
         beginnings = [
             _Beginning(stream, frame)

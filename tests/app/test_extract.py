@@ -245,6 +245,12 @@ def test_a_second_run_does_only_what_is_missing(
     assert (out / "skipped.csv").read_text() == "clip,reason\n"
     assert load_dialogues(out / "train.safetensors")[1].present.all()
 
+    # A clip that had been cut off is copied again: what it held before does not stand.
+    shutil.copy(again / "train_splits" / "dia0_utt0.mp4", again / "train_splits" / "dia0_utt1.mp4")
+    assert extract("meld", again, out) == 0
+    later = {path: path.stat().st_mtime_ns for path in (out / "work").iterdir()}
+    assert [path.stem for path in later if later[path] != after[path]] == ["train-dia0_utt1"]
+
 
 def test_iemocap_becomes_stores_with_the_six_classes(iemocap_store: Path) -> None:
     splits = {

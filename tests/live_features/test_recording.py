@@ -444,7 +444,24 @@ def _half_an_mp4(path):
 SUBTITLES = "1\n00:00:00,000 --> 00:00:02,000\nHello\n\n2\n00:00:03,000 --> 00:00:04,000\nBye\n"
 A_PICTURE = b"P6 2 2 255\n" + bytes(12)
 
+
+def _a_film_in_other_codecs(path, *codecs):
+    """A film whose tracks are marked as being of ``codecs``, which FFmpeg has no decoder for."""
+    write_media(path, a_tone(), some_pictures())
+    film = path.read_bytes()
+    marks = {"sound": (b"mp4a", b"ac-4", b"esds", b"dac4"), "picture": (b"avc1", b"aprn")}
+    for codec in codecs:
+        old, new, *more = marks[codec]
+        film = film.replace(old, new)
+        if more:
+            film = film.replace(*more)
+    path.write_bytes(film)
+    return path
+
+
 BAD_FILES = {
+    "ac4.mp4": (lambda path: _a_film_in_other_codecs(path, "sound"), "cannot be decoded"),
+    "both.mp4": (lambda path: _a_film_in_other_codecs(path, "sound", "picture"), "be decoded"),
     "missing.mp4": (lambda path: None, "no file"),
     "folder": (Path.mkdir, "folder"),
     "text.mp4": (lambda path: path.write_text("some words\n" * 100), "not an audio or video"),
@@ -473,6 +490,14 @@ def test_a_bad_file_is_refused_with_one_sentence(tmp_path, capfd, name):
     assert "\n" not in sentence
     assert sentence.endswith(".")
     assert capfd.readouterr() == ("", "")
+
+
+def test_pictures_that_cannot_be_decoded_do_not_cost_the_sound(tmp_path):
+    source = source_of(_a_film_in_other_codecs(tmp_path / "a.mp4", "picture"))
+    assert (source.info.channels, source.info.width) == (1, 0)
+    samples, frames = read(source)
+    assert len(samples) == pytest.approx(SECONDS * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
+    assert not frames
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are no mode bits there")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -232,6 +233,14 @@ def test_without_a_working_graphics_card_the_processor_is_used_and_it_is_said(
 def test_a_folder_without_a_whisper_model_is_said_to_be_none(tmp_path: Path, device: str) -> None:
     with pytest.raises(UserFacingError, match="--whisper"):
         Transcriber(Weights(tmp_path, "a test"), device=device)
+
+
+def test_a_damaged_whisper_model_is_said_to_be_none(tmp_path: Path) -> None:
+    folder = shutil.copytree(weights.whisper(offline=True).folder, tmp_path / "whisper")
+    words = folder / "tokenizer.json"
+    words.write_bytes(words.read_bytes()[:1000])
+    with pytest.raises(UserFacingError, match="--whisper"):
+        Transcriber(Weights(folder, "a test"))
 
 
 def test_an_english_model_hears_english_whatever_the_language(sound: Samples) -> None:

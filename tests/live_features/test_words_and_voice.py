@@ -1,10 +1,15 @@
 """From words to a sentence embedding, from a voice to how it speaks."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from app.assets import DEMO_MEDIA, VOICE_NETWORK
+from app.models import load_text_encoder
+from app.options import ModelOptions
 from live_features import weights
 from live_features.clocks import VirtualClock
 from live_features.errors import UserFacingError
@@ -48,6 +53,26 @@ def test_an_embedding_does_not_depend_on_its_neighbours(encode: TextEncoder) -> 
 def test_a_folder_without_an_encoder_is_said_to_be_none(tmp_path: object) -> None:
     with pytest.raises(UserFacingError, match="text encoder"):
         TextEncoder(Weights(tmp_path, "a test"))  # type: ignore[arg-type]
+
+
+def test_a_damaged_encoder_is_said_to_be_none(tmp_path: Path) -> None:
+    folder = shutil.copytree(weights.text_encoder(offline=True).folder, tmp_path / "encoder")
+    tensors = folder / "model.safetensors"
+    whole = tensors.read_bytes()
+    for cut in (b"", whole[:100_000]):
+        tensors.write_bytes(cut)
+        with pytest.raises(UserFacingError, match="text encoder"):
+            TextEncoder(Weights(folder, "a test"))
+
+
+def test_the_default_encoder_by_its_full_name_has_its_adapter_too() -> None:
+    lines = ["I can't believe you did that!", "What a lovely day."]
+    full = ModelOptions(text_encoder="sentence-transformers/all-MiniLM-L6-v2", offline=True)
+    np.testing.assert_allclose(
+        load_text_encoder(full, "cpu")(lines),
+        load_text_encoder(ModelOptions(offline=True), "cpu")(lines),
+        atol=1e-5,
+    )
 
 
 @pytest.fixture(scope="module")
