@@ -59,9 +59,10 @@ def opened(run: RunOptions) -> Iterator[Opened]:
 
     Raises:
         UserFacingError: the recording cannot be read, the microphone not be opened, the export
-            folder not be written or is a session, or there is something where a recording should
-            go.
+            folder not be written or is a session, there is something where a recording should go,
+            or people are to introduce themselves who have a channel each.
     """
+    asked = run.enrol
     with ExitStack() as stack:
         recording: RecordingSource | None = None
         live: PausableSource | None = None
@@ -78,6 +79,13 @@ def opened(run: RunOptions) -> Iterator[Opened]:
                 source = recording = session.media(clock)
                 run = _completed(run, session)
         stack.enter_context(closing(source))
+        if source.info.channels > 1:
+            if asked:
+                raise UserFacingError(
+                    f"{source.info.name} has a channel for each person, so nobody needs to "
+                    "introduce themselves: leave out --enrol."
+                )
+            run = replace(run, enrol=())
         log = None if run.export is None else stack.enter_context(_export_log(run.export))
         recorder = None
         if run.record is not None:

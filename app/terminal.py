@@ -30,6 +30,7 @@ def run_headless(run: RunOptions) -> int:
     """Read to the end, or until Ctrl-C, and print what was found; returns the exit status."""
     console = Console()
     state = SessionState()
+    given_up = False
     with opened(run) as session, _interruptible() as stop:
         if run.record is not None:
             console.print(
@@ -41,7 +42,8 @@ def run_headless(run: RunOptions) -> int:
             _comment(session, state, console, stop)
         else:
             _follow(session, state, console, stop)
-    _conclude(run, state, console)
+            given_up = stop.is_set()
+    _conclude(run, state, console, given_up=given_up)
     return 0
 
 
@@ -55,8 +57,10 @@ def show_as_recorded(run: RunOptions) -> int:
     return 0
 
 
-def _conclude(run: RunOptions, state: SessionState, console: Console) -> None:
-    print_results(state.snapshot(), console)
+def _conclude(
+    run: RunOptions, state: SessionState, console: Console, *, given_up: bool = False
+) -> None:
+    print_results(state.snapshot(), console, given_up=given_up)
     if run.export is not None:
         console.print(
             f"Wrote events.jsonl, transcript.srt and emotions.csv to {escape(str(run.export))}",
@@ -87,7 +91,10 @@ def _follow(session: Opened, state: SessionState, console: Console, stop: thread
             stop=stop,
             sinks=[say],
         )
-        bar.update(task, description="Read", total=1.0, completed=1.0)
+        if stop.is_set():
+            bar.update(task, description="Stopped")
+        else:
+            bar.update(task, description="Read", total=1.0, completed=1.0)
 
 
 def _comment(session: Opened, state: SessionState, console: Console, stop: threading.Event) -> None:
@@ -154,8 +161,15 @@ def _interruptible() -> Iterator[threading.Event]:
             signal.signal(signal.SIGINT, before)
 
 
-def print_results(snapshot: Snapshot, console: Console) -> None:
-    """A table of the utterances, or the sentence that there are none."""
+def print_results(snapshot: Snapshot, console: Console, *, given_up: bool = False) -> None:
+    """A table of the utterances, or the sentence that there are none.
+
+    ``given_up`` says that the recording was not read to its end.
+    """
+    if given_up:
+        console.print("Stopped before the end of the recording.")
+        if not snapshot.utterances:
+            return
     if not snapshot.utterances:
         console.print(f"No speech was found in {escape(snapshot.source)}: nothing to label.")
         return

@@ -6,6 +6,7 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.assets import DEFAULT_CHECKPOINT, DEMO_MEDIA
@@ -14,6 +15,7 @@ from sdt_model.checkpoints import load_checkpoint, save_checkpoint
 from sdt_model.config import SDTConfig
 from sdt_model.dialogues import FeatureStatistics
 from sdt_model.model import SDT
+from tests.media_files import Sound, tone, write_media
 
 Complain = Callable[..., str]
 
@@ -100,6 +102,15 @@ def test_more_people_to_introduce_than_can_be_told_apart(
     assert "--enrol" in sentence
     assert "at most 9" in sentence
     assert not (tmp_path / "talk.sdt").exists()
+
+
+def test_people_with_a_channel_each_do_not_introduce_themselves(
+    complain: Complain, tmp_path: Path
+) -> None:
+    lines = np.stack([tone(4.0, [(0.5, 1.5)]), tone(4.0, [(2.0, 3.0)])], axis=1)
+    call = tmp_path / "call.wav"
+    write_media(call, Sound(lines, codec="pcm_s16le", layout="stereo"))
+    assert "leave out --enrol" in complain("--replay", str(call), "--enrol", "Ada")
 
 
 @pytest.mark.parametrize("name", [".", "..", "/", ""])

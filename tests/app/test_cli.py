@@ -2,13 +2,16 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from app import terminal
 from app.assets import ASSETS, DEMO_MEDIA
 from app.cli import main
 from app.terminal import clock_time
@@ -77,6 +80,23 @@ def test_without_a_display_the_same_command_runs_headless_and_says_so(
     shown = capsys.readouterr()
     assert "no display" in shown.err
     assert "No speech was found" in shown.out
+
+
+def test_what_was_given_up_is_not_said_to_hold_no_speech(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = terminal.read
+
+    def interrupted_at_once(*arguments: Any, **named: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        read(*arguments, **named)
+
+    monkeypatch.setattr(terminal, "read", interrupted_at_once)
+    assert main(["--replay", str(DEMO_MEDIA), "--headless"]) == 0
+    shown = capsys.readouterr().out
+    assert "Stopped before the end" in shown
+    assert "No speech" not in shown
+    assert "100%" not in shown
 
 
 def test_a_time_is_rounded_before_it_is_cut_into_minutes() -> None:
