@@ -363,9 +363,16 @@ class ProblemOccurred(Event):
     message: str
 
 
+CUT_OFF = "cut_off"
+"""Why a session ended that a crash cut off; said when it is first corrected afterwards."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionEnded(Event):
-    """Nothing more will come. ``reason`` is ``end_of_media``, ``stopped`` or ``medium_failed``."""
+    """Nothing more will come.
+
+    ``reason`` is ``end_of_media``, ``stopped`` or ``medium_failed``, or :data:`CUT_OFF`.
+    """
 
     kind: ClassVar[str] = "session_ended"
     reason: str

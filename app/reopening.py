@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.corrections import Attention, LookBack, Request
 from app.dialogue import Facts, Line, LiveDialogue, Marker, Person, RefusedError
-from app.events import CorrectionRefused, Event, ProblemOccurred, SessionEnded
+from app.events import CUT_OFF, CorrectionRefused, Event, ProblemOccurred, SessionEnded
 from app.narrator import Narrator
 from app.options import ModelOptions
 from app.session.features import FeatureLog, Vectors, fit
@@ -140,7 +140,7 @@ class Reopened:
                         SessionEnded(
                             media_time=self._end,
                             emitted_at=self._end,
-                            reason="stopped",
+                            reason=CUT_OFF,
                             utterances=len(self._now.utterances),
                         )
                     )

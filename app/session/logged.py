@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.events import Event, SessionEnded, SessionStarted, UtteranceLabelled
+from app.events import CUT_OFF, Event, SessionEnded, SessionStarted, UtteranceLabelled
 from app.session.event_file import EventFile
 from app.session.log import EVENTS
 from app.state import SessionState, Snapshot
@@ -56,7 +56,7 @@ class Notes:
                 self._started = event
             case UtteranceLabelled() if self._started is not None and self._started.speed == 1.0:
                 self._delays.append(event.emitted_at - event.media_time)
-            case SessionEnded():
+            case SessionEnded() if event.reason != CUT_OFF:
                 self._ended = event.media_time
 
     def session(self, snapshot: Snapshot, *, torn: bool = False) -> LoggedSession | None:

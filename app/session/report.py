@@ -244,7 +244,7 @@ def _circumstances(session: LoggedSession) -> str:
     heard = [
         what for what, had in (("sound", started.has_audio), ("pictures", started.has_video)) if had
     ]
-    log = "complete" if snapshot.phase == "ended" else "stops before the session ended"
+    log = "stops before the session ended" if session.ended is None else "complete"
     facts = [
         ("Read from", " and ".join(heard) or "nothing"),
         ("Computed on", started.device),

@@ -57,8 +57,8 @@ class MainWindow(QMainWindow):
 
     Everything comes by polling the conversation; the window never waits for its engine.
     ``may_close`` says whether it closes when it is asked to, and ``on_close`` is called once, when
-    it does. ``path_dropped`` carries what was dropped
-    on the window, ``colours_chosen`` which colours were chosen.
+    it does. ``path_dropped`` carries what was dropped on the window, ``colours_chosen`` which
+    colours were chosen.
     """
 
     path_dropped = Signal(object)

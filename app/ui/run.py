@@ -25,7 +25,9 @@ SWITCH_INTERVAL = 0.0005
 The window's thread asks for it many times in a frame, and the usual 5 ms would add up.
 """
 
-_PATIENCE = 5.0  # seconds given to the work to end after the window has closed
+_PATIENCE = 20.0
+"""Seconds after the window has closed in which corrections that wait are still made and kept; the
+first one has PyTorch imported. Where none waits the work ends within one."""
 
 
 def run_window(

@@ -34,7 +34,9 @@ from app.reopening import Reopened
 from app.session.card import MEDIA, SessionCard
 from app.session.features import FEATURES
 from app.session.log import EVENTS
+from app.session.logged import read_session
 from app.session.reader import RecordedSession
+from app.session.report import report
 from app.session.timeline import Timeline
 from app.state import SessionState, Snapshot
 from live_features.clocks import VirtualClock
@@ -203,6 +205,8 @@ def test_what_is_corrected_in_a_session_that_was_killed_holds_at_every_moment(
     now = timeline.at(timeline.newest.utterances[1].start)
     assert now.utterances[0].text == "I hate this, second!"
     assert [mark.note for mark in now.marks] == ["first", "second"]
+    # That it was cut off is still told.
+    assert "stops before the session ended" in report(read_session(folder))
 
 
 def test_without_features_or_by_another_checkpoint_nothing_is_corrected(folder: Path) -> None:
