@@ -98,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print(report, checkpoint.config.classes, console)
         if options.json:
             text = json.dumps(_as_json(report, checkpoint, options), indent=2, ensure_ascii=False)
-            write_atomically(options.json, f"{text}\n".encode())
+            # The features may lie in a file whose name is no UTF-8.
+            write_atomically(options.json, f"{text}\n".encode("utf-8", "replace"))
         if options.confusion:
             first = report.readings[0].evaluation
             title = f"Fused classifier, {first.context} context"

@@ -17,7 +17,7 @@ def curves(folder: Path | None) -> Iterator[Curve]:
     """A curve that is drawn into ``folder``, or nowhere.
 
     Raises:
-        UserFacingError: TensorBoard is not installed.
+        UserFacingError: TensorBoard is not installed, or the folder cannot be made.
     """
     if folder is None:
         yield lambda epoch, figures: None
@@ -29,7 +29,13 @@ def curves(folder: Path | None) -> Iterator[Curve]:
             "TensorBoard is not installed: run 'uv sync --extra tensorboard', or leave out "
             "--tensorboard"
         ) from error
-    with SummaryWriter(str(folder)) as writer:
+    try:
+        writer = SummaryWriter(str(folder))
+    except OSError as error:
+        raise UserFacingError(
+            f"{folder} cannot be written ({error.strerror}): name another folder"
+        ) from error
+    with writer:
 
         def draw(epoch: int, figures: Mapping[str, float]) -> None:
             for name, value in figures.items():

@@ -83,11 +83,14 @@ def choose_abstention(predictions: Predictions, precision: float) -> Abstention:
     reached = np.cumsum(right) / np.arange(1, len(right) + 1)
     # A handful of answers says little about how often such answers are right.
     least = max(1, len(right) // 20)
-    enough = np.flatnonzero(reached[least - 1 :] >= precision)
-    last = int(enough[-1]) if len(enough) else int(reached[least - 1 :].argmax())
-    last += least - 1
+    # Answers that are equally sure are given, or not given, together.
+    sure = confidences[order]
+    ends = np.flatnonzero(np.append(sure[1:] != sure[:-1], True))
+    ends = ends[ends >= least - 1]
+    enough = ends[reached[ends] >= precision]
+    last = int(enough[-1]) if len(enough) else int(ends[reached[ends].argmax()])
     return Abstention(
-        below=float(confidences[order[last]]),
+        below=float(sure[last]),
         precision=float(reached[last]),
         answered=(last + 1) / len(right),
     )

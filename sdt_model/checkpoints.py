@@ -80,7 +80,8 @@ def save_checkpoint(
         "weights_dtype": "float16" if half_precision else "float32",
     }
     text = json.dumps({**card, **facts}, indent=2, ensure_ascii=False)
-    write_atomically(folder / CARD, f"{text}\n".encode())
+    # The command may name a file whose name is no UTF-8.
+    write_atomically(folder / CARD, f"{text}\n".encode("utf-8", "replace"))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

@@ -36,6 +36,7 @@ _GAP = 0.020  # seconds by which stamps may wander before samples are added or c
 _LONGEST_GAP = 10.0  # seconds, in formats that may set their clock anew
 _LONGEST_OVERLAP = 1.0  # seconds, likewise
 _MOST_PIXELS = 8192 * 4608
+_STILL_PICTURES = frozenset({"avif", "heic", "heix", "mif1"})  # brands of ISO media files
 _BAD_READS = 64  # in a row, before the rest of a file is given up
 _FALLBACK_RATE = 25.0  # Hz, for pictures that come without times and without a rate
 
@@ -81,7 +82,9 @@ class RecordingSource:
         self._path = path
         self._clock = clock
         self._closed = threading.Event()
-        self._contents = _examine(path, channels, name or path.name)
+        # A name that is no UTF-8 could not be printed everywhere.
+        shown = path.name.encode("utf-8", "replace").decode()
+        self._contents = _examine(path, channels, name or shown)
 
     @property
     def info(self) -> MediaInfo:
@@ -150,7 +153,9 @@ def _examine(path: Path, channels: int | None, name: str) -> _Contents:
     _check_readable(path)
     with _opened(path) as container:
         kind = container.format.name
-        if kind in ("tty", "image2") or kind.endswith("_pipe"):
+        # Photographs of today's phones are films of one picture to FFmpeg.
+        brand = container.metadata.get("major_brand", "").strip()
+        if kind in ("tty", "image2") or kind.endswith("_pipe") or brand in _STILL_PICTURES:
             raise UserFacingError(
                 f"{path.name} is a text or a still picture, not a recording; "
                 "choose an audio or a video file."

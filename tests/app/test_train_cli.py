@@ -255,6 +255,8 @@ def test_what_is_wrong_is_told_in_one_sentence(
     assert "hidden" in complaint("iemocap", features, "--hidden", 0)
     assert "no device 'tpu'" in complaint("iemocap", features, "--device", "tpu")
 
+    assert "another folder" in complaint("iemocap", features, "--tensorboard", features)
+
     states = tmp_path / "states"
     states.mkdir()
     (states / "iemocap-seed-0.pt").write_bytes(b"not a state")

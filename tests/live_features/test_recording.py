@@ -7,6 +7,7 @@ import wave
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -467,6 +468,7 @@ BAD_FILES = {
     "text.mp4": (lambda path: path.write_text("some words\n" * 100), "not an audio or video"),
     "notes.txt": (lambda path: path.write_text("some words\n" * 100), "not a recording"),
     "picture.ppm": (lambda path: path.write_bytes(A_PICTURE), "not a recording"),
+    "photo.avif": (lambda path: cv2.imwrite(str(path), np.zeros((64, 64), np.uint8)), "picture"),
     "half.mp4": (_half_an_mp4, "incomplete"),
     "zero.wav": (Path.touch, "empty"),
     "no-samples.wav": (_an_empty_wav, "empty"),
@@ -490,6 +492,16 @@ def test_a_bad_file_is_refused_with_one_sentence(tmp_path, capfd, name):
     assert "\n" not in sentence
     assert sentence.endswith(".")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_name_that_is_no_utf8_can_be_shown(tmp_path):
+    write_media(tmp_path / "a.wav", a_tone(codec="pcm_s16le"))
+    odd = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    try:
+        (tmp_path / "a.wav").rename(odd)
+    except OSError:
+        pytest.skip("this file system has only names that are text")
+    assert source_of(odd).info.name.encode().startswith(b"caf")
 
 
 def test_pictures_that_cannot_be_decoded_do_not_cost_the_sound(tmp_path):

@@ -79,6 +79,17 @@ def test_answers_that_are_not_unsure_are_as_often_right_as_asked() -> None:
     assert choose_abstention(made, 0.0).answered == 1.0
 
 
+def test_answers_that_are_equally_sure_are_given_together() -> None:
+    made = predictions(1.0, 40)
+    alike = np.full_like(made.probabilities, 0.05)
+    alike[..., 0] = 0.7
+    right = np.where(np.arange(40) < 20, 0, 1)
+    made = replace(made, probabilities=alike, labels=right)
+    chosen = choose_abstention(made, 0.9)
+    assert chosen == abstaining(made, chosen.below)
+    assert (chosen.answered, chosen.precision) == (1.0, 0.5)
+
+
 def test_a_precision_out_of_reach_gives_what_comes_nearest() -> None:
     made = predictions(1.0)
     wrong = replace(made, labels=(made.labels + 1) % 7)
