@@ -326,24 +326,30 @@ def test_another_session_begins_only_when_the_one_before_has_ended(
     assert slow.join(0.0)
 
 
-def test_a_live_conversation_is_not_thrown_away_unasked(
-    open_shell: Callable[..., Shell], qtbot: Any
-) -> None:
+def live_unrecorded(open_shell: Callable[..., Shell]) -> tuple[Shell, Conversation]:
     shell = open_shell()
     conversation = held(session(until=40.0), RunOptions(LiveOptions()))
     shell.show(conversation)
     shell.begin()
-    shell.close_action.trigger()
+    return shell, conversation
+
+
+def answer(shell: Shell, button: str) -> None:
     question: QMessageBox = dialog_of(shell.window, QMessageBox)
-    stay, leave = sorted(question.buttons(), key=lambda b: "eave" in b.text())
-    stay.click()
+    next(b for b in question.buttons() if b.text() == button).click()
+
+
+def test_a_live_conversation_is_not_thrown_away_unasked(
+    open_shell: Callable[..., Shell], qtbot: Any
+) -> None:
+    shell, conversation = live_unrecorded(open_shell)
+    shell.close_action.trigger()
+    answer(shell, "&Stay")
     assert shell.window.conversation is conversation
     assert not conversation.stopping.is_set()
 
     shell.close_action.trigger()
-    question = dialog_of(shell.window, QMessageBox)
-    leave = next(b for b in question.buttons() if "eave" in b.text())
-    leave.click()
+    answer(shell, "&Leave")
     qtbot.waitUntil(lambda: shell.window.pages.currentWidget() is shell.start_page)
     assert conversation.stopping.is_set()
 
@@ -351,16 +357,12 @@ def test_a_live_conversation_is_not_thrown_away_unasked(
 def test_closing_the_window_does_not_throw_a_live_conversation_away_unasked(
     open_shell: Callable[..., Shell], qtbot: Any
 ) -> None:
-    shell = open_shell()
-    conversation = held(session(until=40.0), RunOptions(LiveOptions()))
-    shell.show(conversation)
-    shell.begin()
+    shell, conversation = live_unrecorded(open_shell)
     for button in ("&Stay", "&Leave"):
         qtbot.keyClick(shell.window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
         assert shell.window.isVisible()
         assert not conversation.stopping.is_set()
-        question: QMessageBox = dialog_of(shell.window, QMessageBox)
-        next(b for b in question.buttons() if b.text() == button).click()
+        answer(shell, button)
     assert not shell.window.isVisible()
     assert conversation.stopping.is_set()
 
